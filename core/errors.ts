@@ -1,0 +1,57 @@
+/**
+ * Who is at fault, and what follows: the worker retries only our faults; a client reads the code.
+ * `client`: the caller must change something. `ours`: the same request may succeed later.
+ */
+const table = {
+  INVALID: { fault: "client", retry: false },
+  NOT_FOUND: { fault: "client", retry: false },
+  MODEL_NOT_FOUND: { fault: "client", retry: false },
+  TASK_UNSUPPORTED: { fault: "client", retry: false },
+  IDEMPOTENCY_MISMATCH: { fault: "client", retry: false },
+  SOURCE_BLOCKED: { fault: "client", retry: false },
+  SOURCE_UNREACHABLE: { fault: "client", retry: false },
+  SOURCE_TOO_LARGE: { fault: "client", retry: false },
+  SOURCE_UNSUPPORTED: { fault: "client", retry: false },
+  SOURCE_CORRUPT: { fault: "client", retry: false },
+  UPLOAD_INCOMPLETE: { fault: "client", retry: false },
+  ALREADY_FINISHED: { fault: "client", retry: false },
+  QUEUE_FULL: { fault: "client", retry: false },
+  UNAUTHENTICATED: { fault: "client", retry: false },
+  CANCELED: { fault: "client", retry: false },
+  MODEL_FAILED: { fault: "ours", retry: false },
+  MODEL_UNAVAILABLE: { fault: "ours", retry: true },
+  ATTEMPTS_EXHAUSTED: { fault: "ours", retry: false },
+  SETTING_INVALID: { fault: "client", retry: false },
+  INTERNAL: { fault: "ours", retry: true },
+} as const satisfies Record<string, { fault: "client" | "ours"; retry: boolean }>;
+
+export type ErrorCode = keyof typeof table;
+
+/** The only error that crosses a module boundary on purpose. `message` says what is wrong, `fix` what to do; both are shown to callers. */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly fix: string | null;
+  readonly path: readonly string[];
+
+  constructor(code: ErrorCode, message: string, options: { fix?: string; path?: readonly string[]; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.fix = options.fix ?? null;
+    this.path = options.path ?? [];
+  }
+
+  /** Whether the same request, repeated unchanged, may succeed. */
+  get retryable(): boolean {
+    return table[this.code].retry;
+  }
+
+  get fault(): "client" | "ours" {
+    return table[this.code].fault;
+  }
+}
+
+/** The error as it may be shown: an AppError itself, anything else as INTERNAL with the original as its cause. */
+export function asAppError(error: unknown): AppError {
+  return error instanceof AppError ? error : new AppError("INTERNAL", "Something went wrong on our side.", { cause: error });
+}

@@ -1,0 +1,29 @@
+/** Every bound of the service in one place; the SDL's descriptions and the README say the same numbers. */
+export const limits = {
+  image: { bytesMax: 20_000_000, base64BytesMax: 5_000_000, pixelsMax: 50_000_000, sideMax: 16_384 },
+  run: {
+    tasksMax: 16,
+    perRequestMax: 100,
+    waitMsMax: 60_000,
+    expiresInSecondsMax: 86_400,
+    metadataBytesMax: 8_192,
+    idempotencyKeyMax: 255,
+  },
+  upload: { filesMax: 100, lifetimeMs: 3_600_000 },
+  page: { firstMax: 100 },
+  /** A tenant's runs that have not finished; more are refused with QUEUE_FULL. */
+  unfinishedRunsMax: 10_000,
+  request: {
+    bodyBytesMax: 8_000_000,
+    documentBytesMax: 65_536,
+    tokensMax: 2_000,
+    depthMax: 12,
+    aliasesMax: 30,
+    rootFieldsMax: 5,
+    errorsMax: 5,
+  },
+  fetch: { totalMs: 10_000, idleMs: 2_000, redirectsMax: 3 },
+  /** A worker holds a run for `leaseMs` and renews at a third of it; after `attemptsMax` attempts that never ended the run is given up. */
+  lease: { leaseMs: 30_000, attemptsMax: 3 },
+  generate: { beamsMax: 8, tokensMax: 1_024 },
+} as const;

@@ -1,0 +1,176 @@
+import type { RawAnswer } from "../schema/answer.ts";
+import type { Size } from "../schema/geometry.ts";
+import type { GenerateOptions, TaskName } from "../schema/task.ts";
+import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
+import type { ApiKey, Tenant } from "./tenant.ts";
+
+/** All that the service needs from the world. A tenant's id comes first in every call that touches a tenant's data. */
+export interface Ports {
+  readonly runs: Runs;
+  readonly tenants: Tenants;
+  readonly images: Images;
+  readonly queue: Queue;
+  readonly models: Models;
+  /** Where the gateway itself takes uploaded bytes (embedded store); null where clients PUT to the store directly. */
+  readonly uploads: UploadReceiver | null;
+  readonly clock: Clock;
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+}
+
+export interface Runs {
+  /**
+   * Stores a new run. With an idempotency key that this tenant has used before, nothing is stored and the earlier run comes back:
+   * `replayed` where the input's hash is the same, `mismatch` where it differs. Keys are remembered as long as their run.
+   */
+  create(
+    run: Run,
+    idempotency: { key: string; inputHash: string } | null,
+  ): Promise<{ outcome: "created" | "replayed" | "mismatch"; run: Run }>;
+  get(tenantId: string, runId: string): Promise<Run | null>;
+  /** Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where it has not. */
+  replace(run: Run): Promise<boolean>;
+  /** Newest first. */
+  list(tenantId: string, page: { first: number; after: string | null; status: readonly RunStatus[] | null }): Promise<RunPage>;
+  countUnfinished(tenantId: string): Promise<number>;
+  /** Unfinished runs of all tenants that were created before an instant, oldest first: for the sweeper. */
+  unfinished(createdBefore: number, max: number): Promise<Run[]>;
+  /** Resolves once the run has another version than the given one, or after `waitMs`; whichever is first. */
+  changed(tenantId: string, runId: string, version: number, waitMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface RunPage {
+  readonly runs: readonly Run[];
+  readonly hasNextPage: boolean;
+  /** The cursor of a run in this listing. */
+  cursorOf(run: Run): string;
+}
+
+export interface Tenants {
+  create(tenant: Tenant): Promise<void>;
+  get(tenantId: string): Promise<Tenant | null>;
+  createKey(key: ApiKey): Promise<void>;
+  /** One indexed read; null where no key has this id. */
+  findKey(keyId: string): Promise<ApiKey | null>;
+}
+
+export interface Images {
+  /** Stores an image; storing the same bytes twice changes nothing. */
+  put(tenantId: string, image: StoredImage, bytes: Uint8Array): Promise<void>;
+  get(tenantId: string, imageId: string): Promise<StoredImage | null>;
+  read(tenantId: string, imageId: string): Promise<Uint8Array | null>;
+  /** Prepares one PUT of exactly the announced bytes. */
+  createUpload(tenantId: string, upload: Upload): Promise<UploadTarget>;
+  getUpload(tenantId: string, uploadId: string): Promise<Upload | null>;
+  /** The bytes that were PUT; null until they are. */
+  readUpload(tenantId: string, uploadId: string): Promise<Uint8Array | null>;
+}
+
+export interface UploadReceiver {
+  /**
+   * Takes the bytes of one upload. Throws AppError: NOT_FOUND (unknown, expired, used already or wrongly signed), SOURCE_TOO_LARGE (more bytes than
+   * announced; nothing is kept), INVALID (fewer bytes, or another sha256; nothing is kept).
+   */
+  accept(uploadId: string, signature: string, body: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+export interface Upload {
+  readonly id: string;
+  readonly byteSize: number;
+  readonly sha256: string;
+  readonly expiresAt: number;
+}
+
+export interface UploadTarget {
+  readonly method: "PUT";
+  readonly url: string;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+}
+
+/** At least once, in no promised order. A received message is invisible to others until its lease ends. */
+export interface Queue {
+  send(message: RunMessage): Promise<void>;
+  /** Up to `max` messages, waiting up to `waitMs` for the first. */
+  receive(options: { max: number; waitMs: number; leaseMs: number; signal?: AbortSignal }): Promise<Lease[]>;
+  /** Renews a lease; false where it was lost. */
+  extend(lease: Lease, leaseMs: number): Promise<boolean>;
+  /** Ends a message. Does nothing where the lease was lost. */
+  remove(lease: Lease): Promise<void>;
+  /** Makes a message visible again after `delayMs`. */
+  release(lease: Lease, delayMs: number): Promise<void>;
+  /** Moves a message to the dead letters. */
+  bury(lease: Lease, reason: string): Promise<void>;
+  depth(): Promise<QueueDepth>;
+}
+
+export interface Lease {
+  readonly message: RunMessage;
+  /** Names this delivery; a later delivery of the same message has another. */
+  readonly receipt: string;
+  /** How often the message was delivered, this time included. */
+  readonly receiveCount: number;
+}
+
+export interface QueueDepth {
+  readonly visible: number;
+  readonly inFlight: number;
+  readonly dead: number;
+  readonly oldestAgeMs: number;
+}
+
+/** The models that can be run, known without loading them. */
+export interface Models {
+  list(): Promise<ModelInfo[]>;
+}
+
+export interface ModelInfo {
+  readonly id: string;
+  readonly description: string;
+  readonly revision: string;
+  readonly precision: string;
+  readonly tasks: readonly TaskName[];
+  readonly isDefault: boolean;
+  /** The folder of its files: config.json, tokenizer.json, onnx/ … */
+  readonly folder: string;
+  /** Options of requests that leave them open; what is open here too comes from generation_config.json. */
+  readonly defaults: GenerateOptions;
+}
+
+/** A vision model at work, in two verbs: see an image once, answer any number of prompts about it. */
+export interface Engine {
+  /** Decodes and encodes images. One bad image fails alone: its place holds an AppError (SOURCE_CORRUPT …). */
+  see(model: string, images: readonly Uint8Array[], signal?: AbortSignal): Promise<(Sight | Error)[]>;
+  /** Answers prompts about seen images as one batch; the answers are what single calls would give. Throws AppError CANCELED when aborted between two tokens. */
+  answer(model: string, prompts: readonly SightPrompt[], signal?: AbortSignal): Promise<EngineAnswer[]>;
+  close(): Promise<void>;
+}
+
+/** An image as the model sees it; valid with the engine and model that made it. */
+export interface Sight {
+  /** Pixels of the oriented image. */
+  readonly size: Size;
+  readonly timings: { readonly decodeMs: number; readonly pixelsMs: number; readonly visionMs: number };
+  /** [tokens, width] of the model. */
+  readonly features: Float32Array;
+}
+
+export interface SightPrompt {
+  readonly sight: Sight;
+  readonly prompt: string;
+  readonly options: GenerateOptions;
+}
+
+export interface EngineAnswer extends RawAnswer {
+  readonly beams: number;
+  readonly timings: { readonly encodeMs: number; readonly generateMs: number; readonly tokens: number };
+  readonly model: {
+    readonly id: string;
+    readonly revision: string;
+    readonly precision: string;
+    readonly executionProvider: string;
+    readonly files: readonly { readonly path: string; readonly sha256: string }[];
+  };
+}

@@ -1,0 +1,69 @@
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { crc32 } from "node:zlib";
+
+/** One customer of the service. */
+export interface Tenant {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: number;
+}
+
+/** An API key as it is stored: never its secret, only the secret's HMAC. */
+export interface ApiKey {
+  /** 22 base62 digits. */
+  readonly id: string;
+  readonly tenantId: string;
+  /** HMAC-SHA-256 of the secret under the service's pepper, hexadecimal. */
+  readonly secretHash: string;
+  readonly createdAt: number;
+  readonly revokedAt: number | null;
+}
+
+const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const keyPattern = /^vdr_live_([0-9A-Za-z]{22})([0-9A-Za-z]{32})([0-9A-Za-z]{6})$/;
+
+/** A new key: its text, shown once (`vdr_live_<22 id><32 secret><6 checksum>`), and the record to store. */
+export function mintKey(tenantId: string, pepper: string, now: number): { text: string; key: ApiKey } {
+  const id = randomBase62(22);
+  const secret = randomBase62(32);
+  const key = { id, tenantId, secretHash: hashSecret(secret, pepper), createdAt: now, revokedAt: null };
+  return { text: `vdr_live_${id}${secret}${checksum(id + secret)}`, key };
+}
+
+/** Takes a key's text apart; null where it is malformed or mistyped (the checksum tells), so that no read is spent on it. */
+export function parseKey(text: string): { id: string; secret: string } | null {
+  const [, id, secret, sum] = keyPattern.exec(text) ?? [];
+  if (!id || !secret || checksum(id + secret) !== sum) return null;
+  return { id, secret };
+}
+
+/** Whether a secret belongs to a stored key that is not revoked; in constant time. */
+export function keyAdmits(key: ApiKey, secret: string, pepper: string): boolean {
+  const same = timingSafeEqual(Buffer.from(hashSecret(secret, pepper), "hex"), Buffer.from(key.secretHash, "hex"));
+  return same && key.revokedAt === null;
+}
+
+/** Random base62 text; each digit is drawn without bias. */
+export function randomBase62(length: number): string {
+  let text = "";
+  while (text.length < length) {
+    for (const byte of randomBytes(length)) {
+      if (byte < 248 && text.length < length) text += digits[byte % 62];
+    }
+  }
+  return text;
+}
+
+function hashSecret(secret: string, pepper: string): string {
+  return createHmac("sha256", pepper).update(secret).digest("hex");
+}
+
+function checksum(text: string): string {
+  let value = crc32(text) >>> 0;
+  let out = "";
+  for (let i = 0; i < 6; i += 1) {
+    out = (digits[value % 62] ?? "0") + out;
+    value = Math.floor(value / 62);
+  }
+  return out;
+}
