@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { expect, test } from "vitest";
+
+/** Which of our folders a folder may import. The arrows point down; DESIGN.md draws them. */
+const allowed: Record<string, string[]> = {
+  schema: [],
+  core: ["schema"],
+  api: ["core", "schema"],
+  inference: ["core", "schema"],
+  adapters: ["core", "schema"],
+  cli: ["adapters", "api", "core", "inference", "schema"],
+  bench: ["adapters", "api", "core", "inference", "schema"],
+};
+
+const files = Object.keys(allowed).flatMap((folder) =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.[jt]sx?$/.test(name))
+    .map((name) => normalize(join(folder, name))),
+);
+
+function importsOf(file: string): string[] {
+  const forms = /^(?:import|export)\s[^"';]*?\sfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\("([^"]+)"\)/gm;
+  return [...readFileSync(file, "utf8").matchAll(forms)].map((match) => match[1] ?? match[2] ?? match[3] ?? "");
+}
+
+const ours = (file: string) =>
+  importsOf(file)
+    .filter((name) => name.startsWith("."))
+    .map((name) => normalize(join(dirname(file), name)));
+
+test("dependencies point down", () => {
+  const wrong = files.flatMap((file) => {
+    const home = file.split("/")[0] ?? "";
+    return ours(file)
+      .map((target) => ({ target, folder: target.split("/")[0] ?? "" }))
+      .filter(({ folder }) => folder !== home && !allowed[home]?.includes(folder))
+      .map(({ target }) => `${file} imports ${target}`);
+  });
+  expect(files.length).toBeGreaterThan(30);
+  expect(wrong).toEqual([]);
+});
+
+test("no import cycles", () => {
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (file: string, path: string[]) => {
+    if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(" → "));
+    if (done.has(file) || path.includes(file)) return;
+    for (const target of ours(file)) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
+  expect(cycles).toEqual([]);
+});
+
+test("core and schema know no technology", () => {
+  const outside = files
+    .filter((file) => /^(core|schema)\//.test(file))
+    .flatMap((file) => importsOf(file).map((name) => ({ file, name })))
+    .filter(({ name }) => !name.startsWith(".") && !["node:crypto", "node:zlib"].includes(name));
+  expect(outside).toEqual([]);
+  const impure = files.filter(
+    (file) => /^(core|schema)\//.test(file) && /process\.env|Date\.now|Math\.random/.test(readFileSync(file, "utf8")),
+  );
+  expect(impure).toEqual([]);
+});
+
+test("only adapters/config.ts reads the environment", () => {
+  const readers = files.filter((file) => /process\.env/.test(readFileSync(file, "utf8")));
+  expect(readers.filter((file) => file !== "adapters/config.ts")).toEqual([]);
+});
+
+test("no folder or file is called util, helper, common or manager", () => {
+  expect(files.filter((file) => /(^|\/)(utils?|helpers?|common|managers?)(\.|\/)/.test(file))).toEqual([]);
+});
