@@ -28,9 +28,14 @@ export interface Polygon {
   readonly points: readonly Point[];
 }
 
-/** The smallest box around some points. */
+/** The smallest box around some points; there is at least one. A loop, because an argument list of a hostile answer's points overflows the stack. */
 export function boxAround(points: readonly Point[]): Box {
-  const xs = points.map((point) => point.x);
-  const ys = points.map((point) => point.y);
-  return { x0: Math.min(...xs), y0: Math.min(...ys), x1: Math.max(...xs), y1: Math.max(...ys) };
+  let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const { x, y } of points) {
+    x0 = Math.min(x0, x);
+    y0 = Math.min(y0, y);
+    x1 = Math.max(x1, x);
+    y1 = Math.max(y1, y);
+  }
+  return { x0, y0, x1, y1 };
 }
