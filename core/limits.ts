@@ -25,5 +25,4 @@ export const limits = {
   fetch: { totalMs: 10_000, idleMs: 2_000, redirectsMax: 3 },
   /** A worker holds a run for `leaseMs` and renews at a third of it; after `attemptsMax` attempts that never ended the run is given up. */
   lease: { leaseMs: 30_000, attemptsMax: 3 },
-  generate: { beamsMax: 8, tokensMax: 1_024 },
 } as const;
