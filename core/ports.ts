@@ -36,8 +36,10 @@ export interface Runs {
   /** Newest first. */
   list(tenantId: string, page: { first: number; after: string | null; status: readonly RunStatus[] | null }): Promise<RunPage>;
   countUnfinished(tenantId: string): Promise<number>;
-  /** Unfinished runs of all tenants that were created before an instant, oldest first: for the sweeper. */
-  unfinished(createdBefore: number, max: number): Promise<Run[]>;
+  /** For the sweeper: queued runs of all tenants that were created before an instant, oldest first. */
+  queued(createdBefore: number, max: number): Promise<Run[]>;
+  /** For the sweeper: queued runs of all tenants whose time had run out by an instant, longest overdue first. */
+  overdue(by: number, max: number): Promise<Run[]>;
   /** Resolves once the run has another version than the given one, or after `waitMs`; whichever is first. */
   changed(tenantId: string, runId: string, version: number, waitMs: number, signal?: AbortSignal): Promise<void>;
 }

@@ -18,19 +18,17 @@ export async function sweep(
 ): Promise<{ expired: number; resent: number }> {
   const now = ports.clock.now();
   const done = { expired: 0, resent: 0 };
-  const { oldestAgeMs } = await ports.queue.depth();
   for (const [runId, at] of resent) if (now - at >= resendAfterMs) resent.delete(runId);
-  for (const run of await ports.runs.unfinished(now, batchMax)) {
-    const { tenantId, id: runId } = run;
-    if (run.status !== "QUEUED") continue;
-    if (run.expiresAt <= now) {
-      const change = await applyChange(ports, { tenantId, runId }, { type: "expire" });
-      if (change?.applied) done.expired += 1;
-    } else if (now - run.createdAt >= oldestAgeMs + resendAfterMs && !resent.has(runId)) {
-      await ports.queue.send({ version: 1, tenantId, runId });
-      resent.set(runId, now);
-      done.resent += 1;
-    }
+  for (const run of await ports.runs.overdue(now, batchMax)) {
+    const change = await applyChange(ports, { tenantId: run.tenantId, runId: run.id }, { type: "expire" });
+    if (change?.applied) done.expired += 1;
+  }
+  const { oldestAgeMs } = await ports.queue.depth();
+  for (const { tenantId, id: runId } of await ports.runs.queued(now - oldestAgeMs - resendAfterMs, batchMax)) {
+    if (resent.has(runId)) continue;
+    await ports.queue.send({ version: 1, tenantId, runId });
+    resent.set(runId, now);
+    done.resent += 1;
   }
   return done;
 }

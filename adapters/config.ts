@@ -1,0 +1,151 @@
+import { resolve } from "node:path";
+import { AppError } from "../core/errors.ts";
+import { limits } from "../core/limits.ts";
+
+/** How a service is set up: read once, at start, and nowhere else. */
+export interface Config {
+  readonly store: "embedded";
+  /** The folder of the database, the images, the pulled models and the secret; absolute. */
+  readonly dataDir: string;
+  readonly host: string;
+  /** 0 takes any free port: who listens then reads the configuration again with the port that was taken. */
+  readonly port: number;
+  /** Where clients reach the gateway; no slash at its end. */
+  readonly publicUrl: string;
+  /** The default model's id; null leaves the choice to the models that are there. */
+  readonly model: string | null;
+  /** ONNX Runtime's execution providers, the preferred one first. */
+  readonly executionProviders: readonly string[];
+  /** Threads of one inference session; null leaves it to ONNX Runtime. */
+  readonly threads: number | null;
+  /** How long a worker holds a run between two signs of life; a run of a worker that died goes on elsewhere after that. */
+  readonly leaseMs: number;
+  /** Takes the place of DIR/secret.key, for services that share tenants but no folder. */
+  readonly secret: string | null;
+  /** Whether image URLs may use http and lead to private addresses: for development only. */
+  readonly fetchPrivate: boolean;
+  /** The Hugging Face hub or a mirror of it, where models are pulled from; no slash at its end. */
+  readonly hubEndpoint: string;
+  /** For gated and private repositories of the hub. */
+  readonly hubToken: string | null;
+  readonly logLevel: (typeof logLevels)[number];
+}
+
+/** The command line's word for a setting goes before the environment's. */
+export type Overrides = { readonly [Name in keyof Config]?: string | number | undefined };
+
+const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+const providers = ["cpu", "cuda", "tensorrt", "coreml", "dml", "webgpu"] as const;
+
+const variables: Readonly<Record<keyof Config, string>> = {
+  store: "VEDERE_STORE",
+  dataDir: "VEDERE_DATA",
+  host: "VEDERE_HOST",
+  port: "VEDERE_PORT",
+  publicUrl: "VEDERE_PUBLIC_URL",
+  model: "VEDERE_MODEL",
+  executionProviders: "VEDERE_EXECUTION_PROVIDERS",
+  threads: "VEDERE_THREADS",
+  leaseMs: "VEDERE_LEASE_MS",
+  secret: "VEDERE_SECRET",
+  fetchPrivate: "VEDERE_FETCH_PRIVATE",
+  hubEndpoint: "HF_ENDPOINT", // the names that the hub's own tools read
+  hubToken: "HF_TOKEN",
+  logLevel: "VEDERE_LOG_LEVEL",
+};
+
+/** Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with all mistakes at once. */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env, overrides: Overrides = {}): Config {
+  const known = Object.values(variables);
+  const mistakes = Object.keys(env)
+    .filter((name) => name.startsWith("VEDERE_") && !known.includes(name))
+    .map((name) => `${name}: no such setting; there are ${known.join(", ")}`);
+
+  const read = <Value, Fallback>(name: keyof Config, kind: Kind<Value>, fallback: Fallback): Value | Fallback => {
+    const given = overrides[name] ?? env[variables[name]] ?? "";
+    if (given === "") return fallback;
+    const value = kind.parse(String(given));
+    if (value !== undefined) return value;
+    const shown = name === "secret" ? "its value" : JSON.stringify(String(given));
+    mistakes.push(`${overrides[name] === undefined ? variables[name] : name}: ${shown} is not ${kind.allowed}`);
+    return fallback;
+  };
+
+  const host = read("host", hostName, "127.0.0.1");
+  const port = read("port", wholeNumber(0, 65_535), 4000);
+  const config: Config = {
+    store: read("store", oneOf(["embedded"]), "embedded"),
+    dataDir: resolve(read("dataDir", anyText, ".vedere")),
+    host,
+    port,
+    publicUrl: read("publicUrl", webAddress, addressOf(host, port)),
+    model: read("model", anyText, null),
+    executionProviders: Object.freeze(read("executionProviders", listOf(providers), ["cpu"])),
+    threads: read("threads", wholeNumber(1, 1024), null),
+    leaseMs: read("leaseMs", wholeNumber(1_000, 3_600_000), limits.lease.leaseMs),
+    secret: read("secret", longText(32), null),
+    fetchPrivate: read("fetchPrivate", oneOf(["true", "false"]), "false") === "true",
+    hubEndpoint: read("hubEndpoint", webAddress, "https://huggingface.co"),
+    hubToken: read("hubToken", anyText, null),
+    logLevel: read("logLevel", oneOf(logLevels), "info"),
+  };
+  if (mistakes.length > 0) {
+    throw new AppError("SETTING_INVALID", ["The settings are wrong:", ...mistakes].join("\n  "), { fix: "Correct or unset them." });
+  }
+  return Object.freeze(config);
+}
+
+/** A kind of value: how it is read (undefined: it is none of this kind), and in words what is one. */
+interface Kind<Value> {
+  readonly allowed: string;
+  parse(text: string): Value | undefined;
+}
+
+const anyText: Kind<string> = { allowed: "a text", parse: (text) => text };
+
+const hostName: Kind<string> = {
+  allowed: "a host name or an IP address to listen on, such as 127.0.0.1 or 0.0.0.0",
+  parse: (text) => (/^[\w.:-]+$/.test(text) ? text : undefined),
+};
+
+const webAddress: Kind<string> = {
+  allowed: "an http or https URL without query and fragment, such as https://vedere.example.com",
+  parse: (text) => {
+    const url = URL.canParse(text) ? new URL(text) : null;
+    return url && /^https?:$/.test(url.protocol) && !/[?#]/.test(text) ? url.href.replace(/\/+$/, "") : undefined;
+  },
+};
+
+function longText(lengthMin: number): Kind<string> {
+  return { allowed: `a secret of at least ${lengthMin} characters`, parse: (text) => (text.length >= lengthMin ? text : undefined) };
+}
+
+function wholeNumber(min: number, max: number): Kind<number> {
+  return {
+    allowed: `a whole number from ${min} to ${max}`,
+    parse: (text) => (/^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max ? Number(text) : undefined),
+  };
+}
+
+function oneOf<const Choice extends string>(choices: readonly Choice[]): Kind<Choice> {
+  return {
+    allowed: choices.length === 1 ? choices.join() : `one of ${choices.join(", ")}`,
+    parse: (text) => choices.find((choice) => choice === text),
+  };
+}
+
+function listOf(choices: readonly string[]): Kind<string[]> {
+  return {
+    allowed: `a list, by comma, of ${choices.join(", ")}`,
+    parse: (text) => {
+      const items = text.split(",").map((item) => item.trim());
+      return items.every((item) => choices.includes(item)) ? items : undefined;
+    },
+  };
+}
+
+/** A browser cannot call "every address of this machine", but it can call this machine. */
+function addressOf(host: string, port: number): string {
+  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host;
+  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+}

@@ -1,0 +1,79 @@
+import { randomUUID } from "node:crypto";
+import { link, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { AppError } from "../core/errors.ts";
+
+/**
+ * Writes a file so that after a crash or a power loss it is there whole or not at all; an older file of that path is replaced. If the
+ * body throws, nothing is kept and its error is passed on. Throws AppError INTERNAL where the disk refuses.
+ */
+export async function writeFileDurably(path: string, body: Body): Promise<void> {
+  await writeDraft(path, body, (draft) => rename(draft, path));
+}
+
+/** As writeFileDurably, but an older file of that path stays as it is: of several writers at once, the first wins. */
+export async function createFileDurably(path: string, body: Body): Promise<void> {
+  await writeDraft(path, body, (draft) =>
+    link(draft, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    }),
+  );
+}
+
+type Body = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** The draft lies in the file's own folder: from another file system it could not take the file's name in one step. */
+async function writeDraft(path: string, body: Body, takeName: (draft: string) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  const draft = `${path}.${randomUUID()}.draft`;
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const file = await open(draft, "wx", 0o600);
+    try {
+      try {
+        for await (const chunk of body) await file.writeFile(chunk);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await takeName(draft);
+    } finally {
+      await rm(draft, { force: true });
+    }
+    await syncFolder(folder);
+  } catch (error) {
+    throw diskError(error, folder);
+  }
+}
+
+/** An error of the file system or of SQLite as what it means to whoever runs the service (AppError INTERNAL); any other error unchanged. */
+export function diskError(error: unknown, path: string): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (typeof code !== "string") return error;
+  const known = meanings.find(({ codes }) => codes.test(code));
+  return known ? new AppError("INTERNAL", `${known.message} ${path} (${code}).`, { fix: known.fix, cause: error }) : error;
+}
+
+const meanings = [
+  {
+    codes: /^(ENOSPC|EDQUOT|SQLITE_FULL)$/,
+    message: "The disk is full at",
+    fix: "Free some space there, or choose another folder with VEDERE_DATA.",
+  },
+  {
+    codes: /^(EACCES|EPERM|EROFS|SQLITE_READONLY(_.*)?|SQLITE_CANTOPEN(_.*)?)$/,
+    message: "This process may not write to",
+    fix: "Give its user write permission there, or choose another folder with VEDERE_DATA.",
+  },
+] as const;
+
+/** A rename is durable once its folder is; Windows cannot open folders and needs no such call. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

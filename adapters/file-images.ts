@@ -1,0 +1,144 @@
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "../core/errors.ts";
+import type { Clock, Images, Upload, UploadReceiver } from "../core/ports.ts";
+import type { StoredImage } from "../core/run.ts";
+import { writeFileDurably } from "./disk.ts";
+import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+
+/** An upload's bytes are copied when a run takes them; what nobody took is deleted so long after its URL has expired. */
+const uploadKeepMs = 86_400_000;
+
+/**
+ * Images and uploads: bytes in files under `folder`, all else in SQLite. Bytes are on the disk before the record that promises them, and
+ * a path is made only from ids that a record vouches for.
+ */
+export function fileImages(
+  sqlite: Sqlite,
+  clock: Clock,
+  place: { folder: string; publicUrl: string; secret: string },
+): { images: Images; uploads: UploadReceiver } {
+  const imagePath = (tenantId: string, image: StoredImage) => join(place.folder, "images", tenantId, image.sha256.slice(0, 2), image.id);
+  const uploadPath = (uploadId: string) => join(place.folder, "uploads", uploadId);
+  const imageOf = (tenantId: string, imageId: string): StoredImage | null => {
+    const row = sqlite.first("SELECT data FROM images WHERE tenant_id = ? AND id = ?", tenantId, imageId);
+    return row && imageIn(row);
+  };
+
+  const images: Images = {
+    async put(tenantId, image, bytes) {
+      if (imageOf(tenantId, image.id)) return;
+      await writeFileDurably(imagePath(tenantId, image), [bytes]);
+      sqlite.run("INSERT OR IGNORE INTO images (tenant_id, id, data) VALUES (?, ?, ?)", tenantId, image.id, JSON.stringify(image));
+    },
+    async get(tenantId, imageId) {
+      return imageOf(tenantId, imageId);
+    },
+    async read(tenantId, imageId) {
+      const image = imageOf(tenantId, imageId);
+      return image && readFile(imagePath(tenantId, image));
+    },
+    async createUpload(tenantId, upload) {
+      await forgetUploads(clock.now() - uploadKeepMs);
+      sqlite.run(
+        "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at) VALUES (?, ?, ?, ?, ?)",
+        upload.id,
+        tenantId,
+        upload.byteSize,
+        upload.sha256,
+        upload.expiresAt,
+      );
+      const signature = sign(upload, place.secret);
+      return {
+        method: "PUT",
+        url: `${place.publicUrl}/uploads/${upload.id}?expires=${upload.expiresAt}&signature=${signature}`,
+        headers: [{ name: "content-length", value: String(upload.byteSize) }],
+      };
+    },
+    async getUpload(tenantId, uploadId) {
+      const row = sqlite.first("SELECT * FROM uploads WHERE id = ? AND tenant_id = ?", uploadId, tenantId);
+      return row && uploadIn(row);
+    },
+    async readUpload(tenantId, uploadId) {
+      const row = sqlite.first("SELECT id FROM uploads WHERE id = ? AND tenant_id = ? AND received_at IS NOT NULL", uploadId, tenantId);
+      return row && readFile(uploadPath(text(row, "id")));
+    },
+  };
+
+  const uploads: UploadReceiver = {
+    async accept(uploadId, signature, body) {
+      const now = clock.now();
+      const row = sqlite.first("SELECT * FROM uploads WHERE id = ? AND received_at IS NULL AND expires_at > ?", uploadId, now);
+      const upload = row && uploadIn(row);
+      if (!upload || !isSame(signature, sign(upload, place.secret))) throw noSuchUpload();
+      await writeFileDurably(uploadPath(upload.id), asAnnounced(upload, body));
+      // Of two PUTs at once, both have written the same bytes; the first to come here has used the upload.
+      const used = sqlite.run("UPDATE uploads SET received_at = ? WHERE id = ? AND received_at IS NULL", now, upload.id);
+      if (used === 0) throw noSuchUpload();
+    },
+  };
+
+  const forgetUploads = async (expiredBefore: number) => {
+    for (const row of sqlite.all("SELECT id FROM uploads WHERE expires_at < ?", expiredBefore)) {
+      await rm(uploadPath(text(row, "id")), { force: true });
+      sqlite.run("DELETE FROM uploads WHERE id = ?", text(row, "id"));
+    }
+  };
+
+  return { images, uploads };
+}
+
+/** Passes the bytes on while they are what was announced. The last check comes before the file gets its name, so nothing else is kept. */
+async function* asAnnounced(upload: Upload, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const hash = createHash("sha256");
+  let byteCount = 0;
+  for await (const chunk of body) {
+    byteCount += chunk.length;
+    if (byteCount > upload.byteSize) {
+      throw new AppError("SOURCE_TOO_LARGE", `More bytes came than the ${upload.byteSize} that were announced.`, { fix: announceAnew });
+    }
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (byteCount < upload.byteSize) {
+    throw new AppError("INVALID", `Only ${byteCount} of the ${upload.byteSize} announced bytes came.`, {
+      fix: "PUT the whole file again.",
+    });
+  }
+  if (hash.digest("hex") !== upload.sha256) {
+    throw new AppError("INVALID", "The bytes have another sha256 than the announced one.", { fix: announceAnew });
+  }
+}
+
+const announceAnew = "Call uploadsCreate with the size and sha256 of the file that you send.";
+
+function noSuchUpload(): AppError {
+  return new AppError("NOT_FOUND", "There is no such upload to be made: its URL is unknown, expired or used.", {
+    fix: "Call uploadsCreate for a new URL and use it as it is, once.",
+  });
+}
+
+function sign(upload: Upload, secret: string): string {
+  return createHmac("sha256", secret).update(`upload ${upload.id} ${upload.expiresAt}`).digest("base64url");
+}
+
+/** In constant time, so that a signature cannot be guessed digit by digit. */
+function isSame(given: string, expected: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+function imageIn(row: Row): StoredImage {
+  const image: StoredImage = JSON.parse(text(row, "data"));
+  return image;
+}
+
+function uploadIn(row: Row): Upload {
+  return {
+    id: text(row, "id"),
+    byteSize: integer(row, "byte_size"),
+    sha256: text(row, "sha256"),
+    expiresAt: integer(row, "expires_at"),
+  };
+}

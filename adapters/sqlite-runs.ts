@@ -1,0 +1,120 @@
+import { AppError } from "../core/errors.ts";
+import type { Runs } from "../core/ports.ts";
+import type { Run } from "../core/run.ts";
+import type { Bell } from "./bell.ts";
+import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+
+/** Runs in SQLite: the record as JSON, beside it the columns that are searched. */
+export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
+  const insert = (run: Run, idempotency: { key: string; inputHash: string } | null) =>
+    sqlite.run(
+      `INSERT INTO runs (tenant_id, id, version, status, created_at, expires_at, idempotency_key, input_hash, data)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      run.tenantId,
+      run.id,
+      run.version,
+      run.status,
+      run.createdAt,
+      run.expiresAt,
+      idempotency?.key ?? null,
+      idempotency?.inputHash ?? null,
+      JSON.stringify(run),
+    );
+
+  return {
+    async create(run, idempotency) {
+      return sqlite.write(() => {
+        const earlier =
+          idempotency &&
+          sqlite.first("SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?", run.tenantId, idempotency.key);
+        if (!earlier) {
+          insert(run, idempotency);
+          return { outcome: "created", run };
+        }
+        return { outcome: text(earlier, "input_hash") === idempotency.inputHash ? "replayed" : "mismatch", run: runIn(earlier) };
+      });
+    },
+    async get(tenantId, runId) {
+      const row = sqlite.first("SELECT data FROM runs WHERE tenant_id = ? AND id = ?", tenantId, runId);
+      return row && runIn(row);
+    },
+    async replace(run) {
+      const replaced = sqlite.run(
+        "UPDATE runs SET version = ?, status = ?, data = ? WHERE tenant_id = ? AND id = ? AND version = ?",
+        run.version,
+        run.status,
+        JSON.stringify(run),
+        run.tenantId,
+        run.id,
+        run.version - 1,
+      );
+      if (replaced > 0) bell.ring(topicOf(run.id));
+      return replaced > 0;
+    },
+    async list(tenantId, { first, after, status }) {
+      const from = after === null ? beforeAll : readCursor(after);
+      const rows = sqlite.all(
+        `SELECT data FROM runs WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)
+         AND (?4 IS NULL OR status IN (SELECT value FROM json_each(?4)))
+         ORDER BY created_at DESC, id DESC LIMIT ?5`,
+        tenantId,
+        from.createdAt,
+        from.id,
+        status && JSON.stringify(status),
+        first + 1, // the one beyond the page tells whether there is another
+      );
+      return { runs: rows.slice(0, first).map(runIn), hasNextPage: rows.length > first, cursorOf };
+    },
+    async countUnfinished(tenantId) {
+      const row = sqlite.first("SELECT count(*) AS n FROM runs WHERE tenant_id = ? AND status IN ('QUEUED', 'PROCESSING')", tenantId);
+      return row ? integer(row, "n") : 0;
+    },
+    async queued(createdBefore, max) {
+      const rows = sqlite.all(
+        "SELECT data FROM runs WHERE status = 'QUEUED' AND created_at < ? ORDER BY created_at LIMIT ?",
+        createdBefore,
+        max,
+      );
+      return rows.map(runIn);
+    },
+    async overdue(by, max) {
+      const rows = sqlite.all("SELECT data FROM runs WHERE status = 'QUEUED' AND expires_at <= ? ORDER BY expires_at LIMIT ?", by, max);
+      return rows.map(runIn);
+    },
+    async changed(tenantId, runId, version, waitMs, signal) {
+      const look = () => {
+        const row = sqlite.first("SELECT version FROM runs WHERE tenant_id = ? AND id = ?", tenantId, runId);
+        return row && integer(row, "version") === version ? null : true;
+      };
+      await bell.wait(topicOf(runId), look, { waitMs, signal });
+    },
+  };
+}
+
+function topicOf(runId: string): string {
+  return `run ${runId}`;
+}
+
+/** The record as this program wrote it; its shape is the business of the migrations, not of every read. */
+function runIn(row: Row): Run {
+  const run: Run = JSON.parse(text(row, "data"));
+  return run;
+}
+
+/** The place before the newest run that can be. */
+const beforeAll = { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
+
+function cursorOf(run: Run): string {
+  return Buffer.from(`${run.createdAt} ${run.id}`).toString("base64url");
+}
+
+function readCursor(cursor: string): { createdAt: number; id: string } {
+  const [, createdAt, id] = /^(\d{1,15}) (.+)$/.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
+  if (createdAt === undefined || id === undefined) {
+    throw new AppError("INVALID", "This cursor is not one of this list.", {
+      path: ["after"],
+      fix: "Pass the endCursor of the page before, unchanged.",
+    });
+  }
+  return { createdAt: Number(createdAt), id };
+}

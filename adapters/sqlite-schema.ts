@@ -1,0 +1,78 @@
+/**
+ * The tables, as steps from an empty file: PRAGMA user_version counts the steps taken. A released step is never edited; a change is a
+ * new one. Times are milliseconds since 1970; `data` is the record as JSON, and the columns beside it are what queries need.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE tenants (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE api_keys (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    secret_hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+  ) STRICT;
+
+  CREATE TABLE runs (
+    tenant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    idempotency_key TEXT,
+    input_hash TEXT,
+    data TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+  ) STRICT;
+  CREATE UNIQUE INDEX runs_by_idempotency_key ON runs (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+  CREATE INDEX runs_newest ON runs (tenant_id, created_at DESC, id DESC, status);
+  CREATE INDEX runs_queued ON runs (created_at) WHERE status = 'QUEUED';
+  CREATE INDEX runs_overdue ON runs (expires_at) WHERE status = 'QUEUED';
+  CREATE INDEX runs_unfinished_of_tenant ON runs (tenant_id, status) WHERE status IN ('QUEUED', 'PROCESSING');
+
+  -- AUTOINCREMENT: the id tells the order of sending, so an id is never given twice.
+  CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    visible_at INTEGER NOT NULL,
+    receive_count INTEGER NOT NULL DEFAULT 0,
+    receipt TEXT UNIQUE
+  ) STRICT;
+  CREATE INDEX messages_of_tenant ON messages (tenant_id, visible_at);
+
+  CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    receive_count INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    buried_at INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE images (
+    tenant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+  ) STRICT;
+
+  CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    byte_size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    received_at INTEGER
+  ) STRICT;
+  CREATE INDEX uploads_by_expiry ON uploads (expires_at);
+  `,
+];

@@ -1,0 +1,129 @@
+import { resolve } from "node:path";
+import { expect, test } from "vitest";
+import { type Overrides, readConfig } from "../../adapters/config.ts";
+import { AppError } from "../../core/errors.ts";
+
+function mistakesOf(env: Record<string, string>, overrides: Overrides = {}): string[] {
+  try {
+    readConfig(env, overrides);
+  } catch (error) {
+    if (error instanceof AppError && error.code === "SETTING_INVALID") return error.message.split("\n  ").slice(1);
+    throw error;
+  }
+  return [];
+}
+
+test("without settings, everything has a default that works on one machine", () => {
+  expect(readConfig({})).toEqual({
+    store: "embedded",
+    dataDir: resolve(".vedere"),
+    host: "127.0.0.1",
+    port: 4000,
+    publicUrl: "http://127.0.0.1:4000",
+    model: null,
+    executionProviders: ["cpu"],
+    threads: null,
+    leaseMs: 30_000,
+    secret: null,
+    fetchPrivate: false,
+    hubEndpoint: "https://huggingface.co",
+    hubToken: null,
+    logLevel: "info",
+  });
+});
+
+test("every setting can be made in the environment", () => {
+  const env = {
+    VEDERE_STORE: "embedded",
+    VEDERE_DATA: "/var/lib/vedere",
+    VEDERE_HOST: "0.0.0.0",
+    VEDERE_PORT: "80",
+    VEDERE_PUBLIC_URL: "https://vision.example.com/api/",
+    VEDERE_MODEL: "florence-2-base-ft",
+    VEDERE_EXECUTION_PROVIDERS: "cuda, cpu",
+    VEDERE_THREADS: "4",
+    VEDERE_LEASE_MS: "5000",
+    VEDERE_SECRET: "s".repeat(32),
+    VEDERE_FETCH_PRIVATE: "true",
+    HF_ENDPOINT: "https://mirror.example.com",
+    HF_TOKEN: "hf_x",
+    VEDERE_LOG_LEVEL: "debug",
+  };
+  expect(readConfig(env)).toEqual({
+    store: "embedded",
+    dataDir: resolve("/var/lib/vedere"),
+    host: "0.0.0.0",
+    port: 80,
+    publicUrl: "https://vision.example.com/api",
+    model: "florence-2-base-ft",
+    executionProviders: ["cuda", "cpu"],
+    threads: 4,
+    leaseMs: 5000,
+    secret: "s".repeat(32),
+    fetchPrivate: true,
+    hubEndpoint: "https://mirror.example.com",
+    hubToken: "hf_x",
+    logLevel: "debug",
+  });
+});
+
+test("all mistakes are reported at once, each with its name, what is wrong and what is allowed", () => {
+  const mistakes = mistakesOf({
+    VEDERE_PROT: "4000",
+    VEDERE_STORE: "aws",
+    VEDERE_HOST: "http://127.0.0.1",
+    VEDERE_PORT: "70000",
+    VEDERE_PUBLIC_URL: "ftp://example.com",
+    VEDERE_EXECUTION_PROVIDERS: "cpu,gpu",
+    VEDERE_THREADS: "0",
+    VEDERE_LEASE_MS: "5",
+    VEDERE_SECRET: "tooshort",
+    VEDERE_FETCH_PRIVATE: "yes",
+    VEDERE_LOG_LEVEL: "loud",
+    PATH: "is nobody's business",
+  });
+  const allowed: Record<string, string> = {
+    VEDERE_PROT: "VEDERE_PORT",
+    VEDERE_STORE: "embedded",
+    VEDERE_HOST: "0.0.0.0",
+    VEDERE_PORT: "from 0 to 65535",
+    VEDERE_PUBLIC_URL: "http or https",
+    VEDERE_EXECUTION_PROVIDERS: "cpu, cuda",
+    VEDERE_THREADS: "from 1 to 1024",
+    VEDERE_LEASE_MS: "from 1000 to 3600000",
+    VEDERE_SECRET: "at least 32 characters",
+    VEDERE_FETCH_PRIVATE: "true, false",
+    VEDERE_LOG_LEVEL: "info, debug",
+  };
+  expect(mistakes.map((line) => line.split(":")[0]).sort()).toEqual(Object.keys(allowed).sort());
+  for (const line of mistakes) expect(line).toContain(allowed[line.split(":")[0] ?? ""]);
+});
+
+test("a secret that is refused is not shown", () => {
+  expect(mistakesOf({ VEDERE_SECRET: "hunter2" }).join()).not.toContain("hunter2");
+});
+
+test("the command line goes before the environment, and its mistakes are named after its setting", () => {
+  expect(readConfig({ VEDERE_PORT: "1" }, { port: 2 }).port).toBe(2);
+  expect(readConfig({ VEDERE_PORT: "1" }, { port: undefined }).port).toBe(1);
+  expect(mistakesOf({ VEDERE_PORT: "1" }, { port: "many" })).toEqual([expect.stringMatching(/^port: "many" is not/)]);
+});
+
+test("an empty variable counts as unset", () => {
+  expect(readConfig({ VEDERE_MODEL: "", VEDERE_PORT: "" })).toEqual(readConfig({}));
+});
+
+test.each([
+  { host: "0.0.0.0", publicUrl: "http://localhost:4000" },
+  { host: "::", publicUrl: "http://localhost:4000" },
+  { host: "::1", publicUrl: "http://[::1]:4000" },
+  { host: "10.0.0.7", publicUrl: "http://10.0.0.7:4000" },
+])("clients of a gateway on $host are sent to $publicUrl", ({ host, publicUrl }) => {
+  expect(readConfig({}, { host }).publicUrl).toBe(publicUrl);
+});
+
+test("a configuration cannot be changed once it is read", () => {
+  const config = readConfig({});
+  expect(Object.isFrozen(config)).toBe(true);
+  expect(Object.isFrozen(config.executionProviders)).toBe(true);
+});

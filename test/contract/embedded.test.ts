@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Bell, openBell } from "../../adapters/bell.ts";
+import { fileImages } from "../../adapters/file-images.ts";
+import { openSqlite, type Sqlite } from "../../adapters/sqlite.ts";
+import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
+import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
+import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
+import type { Clock, UploadTarget } from "../../core/ports.ts";
+import { imagesContract, uploadReceiverContract } from "./images.ts";
+import { queueContract } from "./queue.ts";
+import { runsContract } from "./runs.ts";
+import { tenantsContract } from "./tenants.ts";
+
+/** A data folder with what two processes have open on it. In memory there are not two: both share a database and a bell. */
+interface Opened {
+  readonly folder: string;
+  readonly here: { sqlite: Sqlite; bell: Bell };
+  readonly there: { sqlite: Sqlite; bell: Bell };
+  close(): Promise<void>;
+}
+
+function open(handles: (folder: string) => Pick<Opened, "here" | "there">): Opened {
+  const folder = mkdtempSync(join(tmpdir(), "vedere-contract-"));
+  const { here, there } = handles(folder);
+  return {
+    folder,
+    here,
+    there,
+    async close() {
+      for (const { sqlite, bell } of new Set([here, there])) {
+        bell.close();
+        sqlite.close();
+      }
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+const openInMemory = () =>
+  open(() => {
+    const here = { sqlite: openSqlite(":memory:"), bell: openBell(null) };
+    return { here, there: here };
+  });
+
+const openFile = () =>
+  open((folder) => {
+    const handle = () => ({ sqlite: openSqlite(join(folder, "vedere.db")), bell: openBell(join(folder, "bells")) });
+    return { here: handle(), there: handle() };
+  });
+
+for (const { name, openStore } of [
+  { name: "SQLite in memory", openStore: openInMemory },
+  { name: "SQLite in a file", openStore: openFile },
+]) {
+  runsContract(name, async () => {
+    const { here, there, close } = openStore();
+    return { runs: sqliteRuns(here.sqlite, here.bell), elsewhere: sqliteRuns(there.sqlite, there.bell), close };
+  });
+
+  queueContract(name, async (clock) => {
+    const { here, there, close } = openStore();
+    return { queue: sqliteQueue(here.sqlite, here.bell, clock), elsewhere: sqliteQueue(there.sqlite, there.bell, clock), close };
+  });
+
+  tenantsContract(name, async () => {
+    const { here, there, close } = openStore();
+    return { tenants: sqliteTenants(here.sqlite), elsewhere: sqliteTenants(there.sqlite), close };
+  });
+
+  const openImages = async (clock: Clock) => {
+    const { folder, here, there, close } = openStore();
+    const place = { folder, publicUrl: "http://127.0.0.1:4000", secret: "5".repeat(64) };
+    return { ...fileImages(here.sqlite, clock, place), elsewhere: fileImages(there.sqlite, clock, place).images, close };
+  };
+
+  imagesContract(name, async (clock) => {
+    const { images, uploads, elsewhere, close } = await openImages(clock);
+    const put = async (target: UploadTarget, body: readonly Uint8Array[]) => {
+      const { pathname, searchParams } = new URL(target.url);
+      const chunks = (async function* () {
+        yield* body;
+      })();
+      await uploads.accept(pathname.replace("/uploads/", ""), searchParams.get("signature") ?? "", chunks);
+    };
+    return { images, elsewhere, put, close };
+  });
+
+  uploadReceiverContract(name, openImages);
+}

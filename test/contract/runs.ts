@@ -1,0 +1,237 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Runs } from "../../core/ports.ts";
+import type { Run } from "../../core/run.ts";
+import { newRun } from "../core/new-run.ts";
+
+/** What `open` gives: an empty store, and the same store as another process sees it. */
+export interface OpenRuns {
+  readonly runs: Runs;
+  readonly elsewhere: Runs;
+  close(): Promise<void>;
+}
+
+/** What every store of runs promises. */
+export function runsContract(name: string, open: () => Promise<OpenRuns>): void {
+  describe(`runs: ${name}`, () => {
+    let store: OpenRuns;
+    let runs: Runs;
+    beforeEach(async () => {
+      store = await open();
+      runs = store.runs;
+    });
+    afterEach(() => store.close());
+
+    const create = async (fields: Partial<Run>) => (await runs.create(newRun(fields), null)).run;
+    const next = (run: Run, fields: Partial<Run> = {}): Run => ({ ...run, ...fields, version: run.version + 1 });
+    const idsOf = (list: readonly Run[]) => list.map(({ id }) => id);
+
+    describe("create and get", () => {
+      test("a stored run reads back as it was, here and elsewhere", async () => {
+        const run = newRun({ metadata: { order: "ü-7", nested: [1, null, { deep: true }] } });
+        expect(await runs.create(run, null)).toEqual({ outcome: "created", run });
+        expect(await runs.get("ten_1", "run_1")).toEqual(run);
+        expect(await store.elsewhere.get("ten_1", "run_1")).toEqual(run);
+      });
+
+      test("another tenant's run is as if it were not there", async () => {
+        const run = await create({ id: "run_1", tenantId: "ten_1" });
+        expect(await runs.get("ten_2", "run_1")).toBeNull();
+        expect((await runs.list("ten_2", { first: 10, after: null, status: null })).runs).toEqual([]);
+        expect(await runs.countUnfinished("ten_2")).toBe(0);
+        expect(await runs.replace(next({ ...run, tenantId: "ten_2" }))).toBe(false);
+        expect(await runs.get("ten_1", "run_1")).toEqual(run);
+      });
+
+      test("the same key and input give the earlier run, as it is now, and store nothing", async () => {
+        const first = newRun({ id: "run_1" });
+        await runs.create(first, { key: "key", inputHash: "hash" });
+        const changed = next(first, { status: "PROCESSING" });
+        await runs.replace(changed);
+        expect(await runs.create(newRun({ id: "run_2" }), { key: "key", inputHash: "hash" })).toEqual({
+          outcome: "replayed",
+          run: changed,
+        });
+        expect(await runs.get("ten_1", "run_2")).toBeNull();
+      });
+
+      test("the same key with another input is a mismatch, and stores nothing", async () => {
+        const first = newRun({ id: "run_1" });
+        await runs.create(first, { key: "key", inputHash: "hash" });
+        expect(await runs.create(newRun({ id: "run_2" }), { key: "key", inputHash: "other" })).toEqual({ outcome: "mismatch", run: first });
+        expect(await runs.get("ten_1", "run_2")).toBeNull();
+      });
+
+      test("tenants do not share their keys", async () => {
+        await runs.create(newRun({ id: "run_1", tenantId: "ten_1" }), { key: "key", inputHash: "hash" });
+        const { outcome } = await runs.create(newRun({ id: "run_2", tenantId: "ten_2" }), { key: "key", inputHash: "hash" });
+        expect(outcome).toBe("created");
+      });
+
+      test("of many requests at once with one key, exactly one creates", async () => {
+        const made = await Promise.all(
+          Array.from({ length: 20 }, (_, i) =>
+            (i % 2 ? runs : store.elsewhere).create(newRun({ id: `run_${i}` }), { key: "key", inputHash: "hash" }),
+          ),
+        );
+        expect(made.filter(({ outcome }) => outcome === "created")).toHaveLength(1);
+        expect(new Set(made.map(({ run }) => run.id)).size).toBe(1);
+        expect((await runs.list("ten_1", { first: 100, after: null, status: null })).runs).toHaveLength(1);
+      });
+    });
+
+    describe("replace", () => {
+      test("a change of the version that was read is taken", async () => {
+        const changed = next(await create({}), { status: "PROCESSING", attempt: 1, startedAt: 5 });
+        expect(await runs.replace(changed)).toBe(true);
+        expect(await store.elsewhere.get("ten_1", "run_1")).toEqual(changed);
+      });
+
+      test("a change of an older version is refused and changes nothing", async () => {
+        const run = await create({});
+        const changed = next(run, { status: "PROCESSING" });
+        await runs.replace(changed);
+        expect(await runs.replace(next(run, { status: "CANCELED" }))).toBe(false);
+        expect(await runs.get("ten_1", "run_1")).toEqual(changed);
+      });
+
+      test("a run that was never stored cannot be replaced", async () => {
+        expect(await runs.replace(newRun({ version: 2 }))).toBe(false);
+        expect(await runs.get("ten_1", "run_1")).toBeNull();
+      });
+
+      test("of two changes at once, exactly one is taken", async () => {
+        const run = await create({});
+        const taken = await Promise.all([runs.replace(next(run, { attempt: 1 })), store.elsewhere.replace(next(run, { attempt: 2 }))]);
+        expect(taken.filter(Boolean)).toHaveLength(1);
+      });
+    });
+
+    describe("list", () => {
+      test("pages hold every run once, newest first, ties in one order", async () => {
+        for (let i = 0; i < 25; i += 1) await create({ id: `run_${String(i).padStart(2, "0")}`, createdAt: 1_000 + Math.floor(i / 3) });
+        const pages: Run[][] = [];
+        let after: string | null = null;
+        for (let more = true; more; ) {
+          const page = await runs.list("ten_1", { first: 10, after, status: null });
+          pages.push([...page.runs]);
+          more = page.hasNextPage;
+          const last = page.runs.at(-1);
+          after = last ? page.cursorOf(last) : null;
+        }
+        expect(pages.map(({ length }) => length)).toEqual([10, 10, 5]);
+        const times = pages.flat().map(({ createdAt }) => createdAt);
+        expect(times).toEqual([...times].sort((a, b) => b - a));
+        expect(new Set(idsOf(pages.flat())).size).toBe(25);
+      });
+
+      test("a page that ends with the last run has no next one", async () => {
+        for (const id of ["run_1", "run_2"]) await create({ id });
+        expect((await runs.list("ten_1", { first: 2, after: null, status: null })).hasNextPage).toBe(false);
+        expect((await runs.list("ten_1", { first: 1, after: null, status: null })).hasNextPage).toBe(true);
+      });
+
+      test("runs that come meanwhile do not shift the pages", async () => {
+        for (let i = 1; i <= 4; i += 1) await create({ id: `run_${i}`, createdAt: i });
+        const page = await runs.list("ten_1", { first: 2, after: null, status: null });
+        await create({ id: "run_5", createdAt: 5 });
+        const [, last] = page.runs;
+        const rest = await runs.list("ten_1", { first: 10, after: last ? page.cursorOf(last) : null, status: null });
+        expect(idsOf(page.runs)).toEqual(["run_4", "run_3"]);
+        expect(idsOf(rest.runs)).toEqual(["run_2", "run_1"]);
+      });
+
+      test("a status filter gives those and no others, across pages", async () => {
+        const statuses = ["QUEUED", "PROCESSING", "SUCCEEDED", "FAILED"] as const;
+        for (let i = 0; i < 12; i += 1) await create({ id: `run_${10 + i}`, createdAt: i, status: statuses[i % 4] ?? "QUEUED" });
+        const wanted = { first: 4, status: ["SUCCEEDED", "FAILED"] as const };
+        const page = await runs.list("ten_1", { ...wanted, after: null });
+        const last = page.runs.at(-1);
+        const rest = await runs.list("ten_1", { ...wanted, after: last ? page.cursorOf(last) : null });
+        expect(idsOf([...page.runs, ...rest.runs])).toEqual(["run_21", "run_20", "run_17", "run_16", "run_13", "run_12"]);
+        expect([page.hasNextPage, rest.hasNextPage]).toEqual([true, false]);
+        expect((await runs.list("ten_1", { first: 9, after: null, status: [] })).runs).toEqual([]);
+      });
+
+      test.each(["", "nonsense", "%%%", Buffer.from("x run_1").toString("base64url")])("the cursor %j is refused", async (after) => {
+        await expect(runs.list("ten_1", { first: 1, after, status: null })).rejects.toMatchObject({ code: "INVALID", path: ["after"] });
+      });
+    });
+
+    describe("unfinished", () => {
+      test("finished runs are not counted, other tenants' neither", async () => {
+        for (const [i, status] of (["QUEUED", "PROCESSING", "SUCCEEDED", "CANCELED", "EXPIRED"] as const).entries()) {
+          await create({ id: `run_${i}`, status });
+        }
+        await create({ id: "run_9", tenantId: "ten_2" });
+        expect(await runs.countUnfinished("ten_1")).toBe(2);
+      });
+
+      test("the sweeper reads all tenants' queued runs before an instant, oldest first, no more than it asks for", async () => {
+        await create({ id: "run_3", createdAt: 30 });
+        await create({ id: "run_1", createdAt: 10, tenantId: "ten_2" });
+        await create({ id: "run_2", createdAt: 20 });
+        await create({ id: "run_0", createdAt: 5, status: "PROCESSING" });
+        expect(idsOf(await runs.queued(30, 10))).toEqual(["run_1", "run_2"]);
+        expect(idsOf(await runs.queued(31, 2))).toEqual(["run_1", "run_2"]);
+        expect(idsOf(await runs.queued(31, 3))).toEqual(["run_1", "run_2", "run_3"]);
+      });
+
+      test("the sweeper reads all tenants' overdue runs, longest overdue first, and none that somebody works on", async () => {
+        await create({ id: "run_2", createdAt: 1, expiresAt: 200 });
+        await create({ id: "run_1", createdAt: 2, expiresAt: 100, tenantId: "ten_2" });
+        await create({ id: "run_0", createdAt: 3, expiresAt: 50, status: "PROCESSING" });
+        expect(idsOf(await runs.overdue(99, 10))).toEqual([]);
+        expect(idsOf(await runs.overdue(200, 10))).toEqual(["run_1", "run_2"]);
+        expect(idsOf(await runs.overdue(200, 1))).toEqual(["run_1"]);
+      });
+    });
+
+    describe("changed", () => {
+      test("a change made elsewhere ends the wait", async () => {
+        const run = await create({});
+        const waiting = runs.changed("ten_1", "run_1", 1, 25_000);
+        await store.elsewhere.replace(next(run));
+        await waiting;
+        expect((await runs.get("ten_1", "run_1"))?.version).toBe(2);
+      });
+
+      test("the change of one run does not end the wait for another", async () => {
+        const [one] = [await create({ id: "run_1" }), await create({ id: "run_2" })];
+        let ended = false;
+        const stop = new AbortController();
+        const other = runs.changed("ten_1", "run_2", 1, 25_000, stop.signal).then(() => {
+          ended = true;
+        });
+        const waiting = runs.changed("ten_1", "run_1", 1, 25_000);
+        await runs.replace(next(one));
+        await waiting;
+        expect(ended).toBe(false);
+        stop.abort();
+        await other;
+      });
+
+      test("there is no wait for a change that has been", async () => {
+        await runs.replace(next(await create({})));
+        await runs.changed("ten_1", "run_1", 1, 25_000);
+      });
+
+      test("nothing changes: the wait ends by itself, neither early nor late", async () => {
+        await create({});
+        const started = performance.now();
+        await runs.changed("ten_1", "run_1", 1, 60);
+        const tookMs = performance.now() - started;
+        expect(tookMs).toBeGreaterThanOrEqual(59);
+        expect(tookMs).toBeLessThan(5_000);
+      });
+
+      test("an abort ends the wait, before it and during it", async () => {
+        await create({});
+        const stop = new AbortController();
+        const waiting = runs.changed("ten_1", "run_1", 1, 25_000, stop.signal);
+        stop.abort();
+        await waiting;
+        await runs.changed("ten_1", "run_1", 1, 25_000, stop.signal);
+      });
+    });
+  });
+}
