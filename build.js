@@ -1,23 +1,21 @@
 // Builds dist/: the TypeScript compiler for the code, a copy of the SDL beside it, and one bundle for the GraphiQL page.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
 copyFileSync("schema/schema.graphql", "dist/schema/schema.graphql");
-if (existsSync("dist/cli/main.js")) chmodSync("dist/cli/main.js", 0o755);
-if (existsSync("api/graphiql/page.tsx")) {
-  await build({
-    entryPoints: ["api/graphiql/page.tsx"],
-    outfile: "dist/api/graphiql/page.js",
-    bundle: true,
-    minify: true,
-    format: "esm",
-    target: "es2022",
-    jsx: "automatic",
-    define: { "process.env.NODE_ENV": '"production"' },
-    loader: { ".woff2": "dataurl", ".woff": "dataurl", ".ttf": "dataurl" },
-    logLevel: "warning",
-  });
-}
+chmodSync("dist/cli/main.js", 0o755);
+await build({
+  entryPoints: ["api/graphiql/page.jsx"],
+  outfile: "dist/api/graphiql/page.js",
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  jsx: "automatic",
+  define: { "process.env.NODE_ENV": '"production"' },
+  loader: { ".woff2": "dataurl", ".woff": "dataurl", ".ttf": "dataurl" },
+  logLevel: "warning",
+});

@@ -2,8 +2,8 @@ import { asAppError, type ErrorCode } from "../core/errors.ts";
 import type { Engine, EngineAnswer, Sight } from "../core/ports.ts";
 import type { ImageTimings, TaskErrorCode, TaskOutcome } from "../core/run.ts";
 import type { Size } from "../schema/geometry.ts";
-import type { GenerateOptions, Question, TaskName, VisionTask } from "../schema/task.ts";
-import { taskByName } from "../schema/tasks.ts";
+import type { GenerateOptions, Question, TaskName } from "../schema/task.ts";
+import { type CatalogueTask, taskByName } from "../schema/tasks.ts";
 
 export interface TaskRequest {
   readonly name: TaskName;
@@ -55,20 +55,20 @@ export async function answerTasks(
 }
 
 interface Plan {
-  readonly task: VisionTask;
-  readonly input: never;
+  readonly task: CatalogueTask;
+  readonly input: TaskRequest["input"];
   readonly options: GenerateOptions;
   readonly fault: TaskOutcome | null;
 }
 
 function plan(request: TaskRequest, size: Size): Plan {
   const task = taskByName(request.name);
-  const input = request.input as never; // checked against the SDL's input type when the run was created
+  const { input } = request; // checked against the SDL's input type when the run was created
   const fault = task.check(input, size);
   return {
     task,
     input,
-    options: (request.input.options ?? {}) as GenerateOptions,
+    options: (input.options ?? {}) as GenerateOptions,
     fault: fault && { error: { code: "INVALID", message: `${fault.message} ${fault.fix}`, retryable: false } },
   };
 }

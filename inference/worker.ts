@@ -15,12 +15,16 @@ export type WorkerLog = (event: "run" | "error", fields: Readonly<Record<string,
  * A worker may die at any point: the lease of its message ends, another worker claims the run with a higher attempt number, and
  * whatever the dead one still says is refused by that number.
  */
-export async function runWorker(ports: WorkerPorts, engine: Engine, options: { signal: AbortSignal; log: WorkerLog }): Promise<void> {
-  const { signal, log } = options;
+export async function runWorker(
+  ports: WorkerPorts,
+  engine: Engine,
+  options: { signal: AbortSignal; log: WorkerLog; leaseMs?: number },
+): Promise<void> {
+  const { signal, log, leaseMs = limits.lease.leaseMs } = options;
   while (!signal.aborted) {
     try {
-      const [lease] = await ports.queue.receive({ max: 1, waitMs: 20_000, leaseMs: limits.lease.leaseMs, signal });
-      if (lease) await workOn(ports, engine, lease, log);
+      const [lease] = await ports.queue.receive({ max: 1, waitMs: 20_000, leaseMs, signal });
+      if (lease) await workOn(ports, engine, { lease, leaseMs, log });
     } catch (error) {
       log("error", { error: describe(error) });
       await pause(1_000, signal); // the store or queue is unwell: do not spin
@@ -29,7 +33,8 @@ export async function runWorker(ports: WorkerPorts, engine: Engine, options: { s
 }
 
 /** One message: claim the run, answer it while the lease is renewed, store the answers, end the message. */
-export async function workOn(ports: WorkerPorts, engine: Engine, lease: Lease, log: WorkerLog): Promise<void> {
+async function workOn(ports: WorkerPorts, engine: Engine, work: { lease: Lease; leaseMs: number; log: WorkerLog }): Promise<void> {
+  const { lease, leaseMs, log } = work;
   const { tenantId, runId } = lease.message;
   const run = await ports.runs.get(tenantId, runId);
   if (!run || isFinished(run)) return ports.queue.remove(lease);
@@ -42,7 +47,7 @@ export async function workOn(ports: WorkerPorts, engine: Engine, lease: Lease, l
   const claim = await applyChange(ports, { tenantId, runId }, { type: "claim" });
   if (!claim?.applied) return ports.queue.remove(lease);
   const stop = new AbortController();
-  const watch = watchOver(ports, { run: claim.run, lease, stop });
+  const watch = watchOver(ports, { run: claim.run, lease, leaseMs, stop });
   try {
     await answer(ports, engine, { run: claim.run, lease, signal: stop.signal, log });
   } finally {
@@ -85,9 +90,8 @@ async function end(ports: WorkerPorts, lease: Lease, change: RunChange): Promise
  * Keeps the lease alive, and stops the work where it no longer counts: the run was canceled, or the lease was lost. Returns once `stop`
  * is aborted, by itself or by the work's end.
  */
-async function watchOver(ports: WorkerPorts, watched: { run: Run; lease: Lease; stop: AbortController }): Promise<void> {
-  const { run, lease, stop } = watched;
-  const { leaseMs } = limits.lease;
+async function watchOver(ports: WorkerPorts, watched: { run: Run; lease: Lease; leaseMs: number; stop: AbortController }): Promise<void> {
+  const { run, lease, leaseMs, stop } = watched;
   while (!stop.signal.aborted) {
     try {
       await ports.runs.changed(run.tenantId, run.id, run.version, leaseMs / 3, stop.signal);
