@@ -1,0 +1,63 @@
+import { AppError } from "../core/errors.ts";
+import type { ModelInfo, Ports } from "../core/ports.ts";
+import { type ApiKey, keyAdmits, parseKey } from "../core/tenant.ts";
+import type { FetchSettings } from "./fetch-image.ts";
+
+/** Where the gateway writes what happened; a pino logger is one. */
+export interface Log {
+  info(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Whose request this is. */
+export interface Caller {
+  readonly tenantId: string;
+  readonly keyId: string;
+}
+
+/** What the resolvers of one request share. */
+export interface RequestContext {
+  readonly ports: Ports;
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly log: Log;
+  readonly fetch: FetchSettings;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** The models of the service, read once per request. */
+  models(): Promise<readonly ModelInfo[]>;
+}
+
+/**
+ * Whose key an Authorization header carries. Throws AppError UNAUTHENTICATED; a key that is unknown, has another secret or is revoked
+ * is refused with the same words and after the same work.
+ */
+export async function authenticate(
+  authorization: string | null,
+  { tenants, pepper }: { tenants: Ports["tenants"]; pepper: string },
+): Promise<Caller> {
+  const [, text] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
+  if (text === undefined) throw unauthenticated("This request carries no API key.");
+  const parsed = parseKey(text);
+  if (!parsed) throw unauthenticated("This API key is malformed (typing mistake?).");
+  const key = await tenants.findKey(parsed.id);
+  const isAdmitted = keyAdmits(key ?? nobody, parsed.secret, pepper);
+  if (!key || !isAdmitted) throw unauthenticated("This API key is unknown.");
+  return { tenantId: key.tenantId, keyId: key.id };
+}
+
+/** Stands in for a key that does not exist, so that its absence takes as long to find out as a wrong secret. No secret has this hash. */
+const nobody: ApiKey = { id: "", tenantId: "", secretHash: "0".repeat(64), createdAt: 0, revokedAt: 0 };
+
+function unauthenticated(message: string): AppError {
+  return new AppError("UNAUTHENTICATED", `${message} Send one as the header "Authorization: Bearer vdr_live_…".`);
+}
+
+/** Calls `read` once, when it is first needed. */
+export function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | undefined;
+  return () => {
+    reading ??= read();
+    return reading;
+  };
+}

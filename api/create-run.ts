@@ -1,0 +1,88 @@
+import { AppError } from "../core/errors.ts";
+import { limits } from "../core/limits.ts";
+import { isFinished, type Run } from "../core/run.ts";
+import { randomBase62 } from "../core/tenant.ts";
+import type { RequestContext } from "./context.ts";
+import { hashInput } from "./idempotency.ts";
+import { takeImage } from "./intake.ts";
+import { boundFaults, chooseModel, inputFault, type RunCreateInput, readTask, supportFault } from "./run-input.ts";
+import { throwFaults } from "./user-errors.ts";
+
+export interface CreatedRun {
+  readonly run: Run;
+  /** True where the idempotency key returned an earlier run. */
+  readonly replayed: boolean;
+}
+
+/**
+ * Takes a run: checks the input, takes the image, stores and enqueues. Throws AppError, or an AggregateError of them where several things
+ * are wrong, with paths from the input's place.
+ */
+export async function createRun(context: RequestContext, input: RunCreateInput): Promise<CreatedRun> {
+  const { ports, caller } = context;
+  const asked = input.tasks.map(readTask);
+  throwFaults(boundFaults(input));
+  const model = chooseModel(await context.models(), input.model ?? null);
+  throwFaults(asked.map((task) => supportFault(task, model)));
+  const { image, bytes } = await takeImage(context, input.source);
+  throwFaults(asked.map((task) => inputFault(task, image)));
+  if ((await ports.runs.countUnfinished(caller.tenantId)) >= limits.unfinishedRunsMax) {
+    throw new AppError("QUEUE_FULL", `${limits.unfinishedRunsMax} runs are unfinished already.`, {
+      fix: "Try again when some have finished.",
+    });
+  }
+  if (bytes) await ports.images.put(caller.tenantId, image, bytes);
+
+  const now = ports.clock.now();
+  const { run, outcome } = await ports.runs.create(
+    {
+      id: `run_${randomBase62(22)}`,
+      tenantId: caller.tenantId,
+      version: 1,
+      status: "QUEUED",
+      attempt: 0,
+      image,
+      model: model.id,
+      tasks: asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null })),
+      imageTimings: null,
+      metadata: input.metadata ?? null,
+      createdAt: now,
+      startedAt: null,
+      finishedAt: null,
+      expiresAt: now + input.expiresInSeconds * 1000,
+    },
+    input.idempotencyKey ? { key: input.idempotencyKey, inputHash: hashInput(input, image) } : null,
+  );
+  if (outcome === "mismatch") {
+    throw new AppError("IDEMPOTENCY_MISMATCH", "This idempotency key was used with other input.", {
+      path: ["idempotencyKey"],
+      fix: "Use a new key, or repeat the first input.",
+    });
+  }
+  if (outcome === "created") await enqueue(context, run);
+  return { run, replayed: outcome === "replayed" };
+}
+
+/** The run once it has finished, or as it is after `waitMs` or when nobody waits any more. */
+export async function waitForRun({ ports, signal }: RequestContext, run: Run, waitMs: number): Promise<Run> {
+  const deadline = ports.clock.now() + waitMs;
+  let seen = run;
+  while (!isFinished(seen) && !signal.aborted) {
+    const leftMs = deadline - ports.clock.now();
+    if (leftMs <= 0) break;
+    await ports.runs.changed(seen.tenantId, seen.id, seen.version, leftMs, signal);
+    const now = await ports.runs.get(seen.tenantId, seen.id);
+    if (!now || now.version === seen.version) break;
+    seen = now;
+  }
+  return seen;
+}
+
+/** A run whose message could not be sent stays QUEUED, and the sweeper sends it again: the caller has been served. */
+async function enqueue({ ports, log, requestId }: RequestContext, run: Run): Promise<void> {
+  try {
+    await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });
+  } catch (err) {
+    log.error({ requestId, runId: run.id, err }, "a run was stored but not enqueued; the sweeper will send it");
+  }
+}

@@ -1,0 +1,45 @@
+import type { LookupFunction } from "node:net";
+import { buildConnector } from "undici";
+import { AppError } from "../core/errors.ts";
+import { specialRangeOf } from "./egress.ts";
+
+export interface EgressSettings {
+  /** Development: also private addresses. */
+  readonly allowPrivate: boolean;
+  readonly totalMs: number;
+  readonly lookup: LookupFunction;
+}
+
+/**
+ * A connector for undici that reaches public addresses only: it connects where every address of the name is public, and checks once more
+ * whom the socket has reached. Literal addresses are not looked up: check them before. Fails with AppError SOURCE_BLOCKED, as the cause of
+ * the error where it happens in the lookup (node takes only system errors there).
+ */
+export function guardedConnector(settings: EgressSettings): buildConnector.connector {
+  const isRefused = (address: string) => !settings.allowPrivate && specialRangeOf(address) !== null;
+  const lookup: LookupFunction = (hostname, options, callback) => {
+    settings.lookup(hostname, { ...options, all: true }, (error, found) => {
+      const addresses = typeof found === "string" ? [] : found;
+      const [first] = addresses;
+      if (error || !first) return callback(error ?? new Error("The name has no address."), []);
+      if (addresses.some(({ address }) => isRefused(address))) return callback(new Error("refused", { cause: blocked(notPublic) }), []);
+      if (options.all) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+  const connect = buildConnector({ lookup, timeout: settings.totalMs });
+  return (options, callback) => {
+    connect(options, (error, socket) => {
+      if (error) return callback(error, null);
+      if (!isRefused(socket.remoteAddress ?? "")) return callback(null, socket);
+      socket.destroy();
+      callback(blocked(notPublic), null);
+    });
+  };
+}
+
+export const notPublic = "The URL leads to an address that is not public.";
+
+export function blocked(message: string): AppError {
+  return new AppError("SOURCE_BLOCKED", message, { fix: "Give a plain https URL of a public host, or upload the file instead." });
+}

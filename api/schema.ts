@@ -1,0 +1,37 @@
+import { readFileSync } from "node:fs";
+import { makeExecutableSchema } from "@graphql-tools/schema";
+import type { GraphQLSchema } from "graphql";
+import type { RequestContext } from "./context.ts";
+import { runCancel } from "./mutations/run-cancel.ts";
+import { runCreate } from "./mutations/run-create.ts";
+import { runsCreate } from "./mutations/runs-create.ts";
+import { uploadsCreate } from "./mutations/uploads-create.ts";
+import { models } from "./queries/models.ts";
+import { node } from "./queries/node.ts";
+import { run } from "./queries/run.ts";
+import { runs } from "./queries/runs.ts";
+import { viewer } from "./queries/viewer.ts";
+import { scalars } from "./scalars.ts";
+import { runProgress } from "./subscriptions/run-progress.ts";
+import { Node } from "./types/node.ts";
+import { Run } from "./types/run.ts";
+import { RunTask } from "./types/run-task.ts";
+import { TaskResult } from "./types/task-result.ts";
+
+/** The SDL with its resolvers; a resolver that the SDL does not name is an error. Works from the sources and from dist/. */
+export function buildGatewaySchema(): GraphQLSchema {
+  return makeExecutableSchema<RequestContext>({
+    typeDefs: readFileSync(new URL("../schema/schema.graphql", import.meta.url), "utf8"),
+    resolvers: {
+      ...scalars,
+      Query: { viewer, node, run, runs, models },
+      Mutation: { runCreate, runsCreate, runCancel, uploadsCreate },
+      Subscription: { runProgress },
+      Node,
+      Run,
+      RunTask,
+      TaskResult,
+    },
+    resolverValidationOptions: { requireResolversToMatchSchema: "error", requireResolversForResolveType: "error" },
+  });
+}

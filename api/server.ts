@@ -1,0 +1,107 @@
+import { lookup } from "node:dns";
+import { AppError } from "../core/errors.ts";
+import { limits } from "../core/limits.ts";
+import type { Ports } from "../core/ports.ts";
+import { randomBase62 } from "../core/tenant.ts";
+import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
+import { answerAsEvents } from "./event-stream.ts";
+import type { FetchSettings } from "./fetch-image.ts";
+import { graphiqlPages } from "./graphiql/serve.ts";
+import { startGraphqlServer } from "./graphql.ts";
+import { answerReadiness } from "./health.ts";
+import { allowImageLoadersOnly } from "./image-probe.ts";
+import { refusal } from "./refusal.ts";
+import { isJson, readGraphqlRequest } from "./request-body.ts";
+import { buildGatewaySchema } from "./schema.ts";
+import { takeUpload, uploadPath } from "./uploads.ts";
+
+export interface GatewayOptions {
+  readonly ports: Ports;
+  /** The pepper under which the secrets of API keys are hashed. */
+  readonly secret: string;
+  /** Where callers reach the gateway, without a slash at the end. */
+  readonly publicUrl: string;
+  /** Defaults: public https addresses only, and the bounds of core/limits. */
+  readonly fetch: Partial<FetchSettings>;
+  readonly log: Log;
+  /** Serve GraphiQL at / to callers on this machine. */
+  readonly graphiql: boolean;
+  /** An API key that GraphiQL sends by itself; it stands in a page that only this machine can read. */
+  readonly localKey?: string | null;
+}
+
+/** The gateway behind any HTTP server: standard requests in, standard responses out. It never throws. */
+export interface Gateway {
+  /** `request.signal` tells that the caller has gone, or that the server wants to close. */
+  handle(request: Request, peer: Peer): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export interface Peer {
+  /** The IP address of the other end. */
+  readonly address: string;
+}
+
+/** Makes the gateway. Switches off, for this process, the image loaders that it does not take. */
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+  const { ports, log, publicUrl } = options;
+  allowImageLoadersOnly();
+  const schema = buildGatewaySchema();
+  const graphql = await startGraphqlServer(schema, log);
+  const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
+  const fetch = { allowPrivate: false, ...limits.fetch, bytesMax: limits.image.bytesMax, lookup, ...options.fetch };
+
+  async function route(request: Request, peer: Peer, requestId: string): Promise<Response> {
+    const path = new URL(request.url).pathname;
+    if (path === "/graphql" || path === "/graphql/stream") return answerGraphql(request, path, requestId);
+    if (path === "/healthz") return Response.json({ status: "ok" });
+    if (path === "/readyz") return answerReadiness(ports, log);
+    if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
+    return (await graphiql(request, peer.address)) ?? refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`);
+  }
+
+  async function answerGraphql(request: Request, path: "/graphql" | "/graphql/stream", requestId: string): Promise<Response> {
+    if (request.method !== "POST") return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
+    if (!isJson(request)) return refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send operations as content-type application/json, in UTF-8.");
+    const caller = await identify(request);
+    if (caller instanceof Response) return caller;
+    const operation = await readGraphqlRequest(request);
+    if (operation instanceof Response) return operation;
+    const context: RequestContext = {
+      ports,
+      caller,
+      requestId,
+      log,
+      fetch,
+      signal: request.signal,
+      models: once(() => ports.models.list()),
+    };
+    if (path === "/graphql/stream") return answerAsEvents(schema, operation, context);
+    return graphql.execute(operation, { context, accept: request.headers.get("accept") });
+  }
+
+  async function identify(request: Request): Promise<Caller | Response> {
+    try {
+      return await authenticate(request.headers.get("authorization"), { tenants: ports.tenants, pepper: options.secret });
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return refusal(401, error.code, error.message, { "www-authenticate": 'Bearer realm="vedere"' });
+    }
+  }
+
+  return {
+    async handle(request, peer) {
+      const requestId = `req_${randomBase62(16)}`;
+      const startedAt = ports.clock.now();
+      const response = await route(request, peer, requestId).catch((err: unknown) => {
+        log.error({ requestId, err }, "a request failed");
+        return Response.json({ errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId } }] }, { status: 500 });
+      });
+      response.headers.set("x-request-id", requestId);
+      const { pathname: path } = new URL(request.url); // without the query: an upload's signature stays out of the log
+      log.info({ requestId, method: request.method, path, status: response.status, ms: ports.clock.now() - startedAt }, "request");
+      return response;
+    },
+    close: () => graphql.close(),
+  };
+}

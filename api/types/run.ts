@@ -1,0 +1,22 @@
+import type { ModelInfo } from "../../core/ports.ts";
+import type { Run as StoredRun } from "../../core/run.ts";
+import type { RequestContext } from "../context.ts";
+
+export const Run = {
+  /** A model may leave the service before the runs that it answered. */
+  model: async (run: StoredRun, _args: unknown, context: RequestContext) => {
+    const models = await context.models();
+    return models.find(({ id }) => id === run.model) ?? departedModel(run.model);
+  },
+  /** The tasks know the image that their areas are measured on. */
+  tasks: (run: StoredRun) => run.tasks.map((task) => ({ ...task, image: run.image })),
+  timings: (run: StoredRun) => ({
+    queuedMs: run.startedAt === null ? null : run.startedAt - run.createdAt,
+    ...run.imageTimings,
+    totalMs: run.finishedAt === null ? null : run.finishedAt - run.createdAt,
+  }),
+};
+
+function departedModel(id: string): Omit<ModelInfo, "folder" | "defaults"> {
+  return { id, description: "No longer in this service.", revision: "unknown", precision: "unknown", tasks: [], isDefault: false };
+}

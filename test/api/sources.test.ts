@@ -1,0 +1,43 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import sharp from "sharp";
+import { expect, onTestFinished, test } from "vitest";
+import { picture } from "../picture.ts";
+import { runCreate, runInput, startForTest } from "./start.ts";
+
+async function serve(body: Uint8Array): Promise<string> {
+  const server = createServer((_request, response) => response.end(body));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/picture`;
+}
+
+test("an image is fetched from a private server where that is allowed, and only there", async () => {
+  const url = await serve(await picture());
+  const input = await runInput({ source: { url } });
+  const developing = await startForTest({ fetch: { allowPrivate: true } });
+  expect((await developing.ask(runCreate, { input })).body.data.runCreate).toMatchObject({
+    run: { image: { width: 320, mediaType: "image/png" } },
+    userErrors: [],
+  });
+  const closed = await startForTest();
+  expect((await closed.ask(runCreate, { input })).body.data.runCreate).toMatchObject({
+    run: null,
+    userErrors: [{ code: "SOURCE_BLOCKED", path: ["input", "source", "url"] }],
+  });
+});
+
+test.each(["url", "base64"])("a truncated JPEG and an HTML page are told apart, from %s", async (kind) => {
+  const gateway = await startForTest({ fetch: { allowPrivate: true } });
+  const jpeg = await sharp(await picture())
+    .jpeg()
+    .toBuffer();
+  for (const [bytes, code] of [
+    [jpeg.subarray(0, jpeg.length / 2), "SOURCE_CORRUPT"],
+    [Buffer.from("<!doctype html><title>404</title>"), "SOURCE_UNSUPPORTED"],
+  ] as const) {
+    const source = kind === "url" ? { url: await serve(bytes) } : { base64: bytes.toString("base64") };
+    const { userErrors } = (await gateway.ask(runCreate, { input: await runInput({ source }) })).body.data.runCreate;
+    expect(userErrors).toEqual([{ path: ["input", "source", kind], code, message: expect.any(String), fix: expect.any(String) }]);
+  }
+});
