@@ -7,7 +7,7 @@ export type TaskResult =
   | { readonly type: "RegionCaptionsResult"; readonly regions: readonly CaptionedRegion[] }
   | { readonly type: "RegionProposalsResult"; readonly regions: readonly ProposedRegion[] }
   | { readonly type: "GroundingResult"; readonly caption: string; readonly phrases: readonly GroundedPhrase[] }
-  | { readonly type: "OcrResult"; readonly text: string; readonly score: number; readonly regions: readonly OcrRegion[] | null }
+  | { readonly type: "OcrResult"; readonly text: string; readonly score: number; readonly regions: readonly OcrRegion[] }
   | { readonly type: "SegmentationResult"; readonly instances: readonly SegmentedInstance[] }
   | { readonly type: "RegionTextResult"; readonly text: string; readonly as: RegionAspect; readonly region: Box; readonly score: number }
   | { readonly type: "AnswerResult"; readonly text: string; readonly score: number }
@@ -17,9 +17,9 @@ export interface PromptResult {
   readonly type: "PromptResult";
   readonly text: string;
   readonly score: number;
-  readonly objects: readonly DetectedObject[] | null;
-  readonly regions: readonly OcrRegion[] | null;
-  readonly instances: readonly SegmentedInstance[] | null;
+  readonly objects: readonly DetectedObject[];
+  readonly regions: readonly OcrRegion[];
+  readonly instances: readonly SegmentedInstance[];
 }
 
 export type RegionAspect = "CATEGORY" | "DESCRIPTION" | "TEXT";

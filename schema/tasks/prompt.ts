@@ -30,7 +30,7 @@ const promptLengthMax = 2000;
 function read(grammar: PromptInput["grammar"], answer: RawAnswer, size: Size): Reading {
   const whole = readText(answer.text);
   const score = scoreOf(answer.tokens, whole.spans);
-  const result: PromptResult = { type: "PromptResult", text: whole.text, score, objects: null, regions: null, instances: null };
+  const result: PromptResult = { type: "PromptResult", text: whole.text, score, objects: [], regions: [], instances: [] };
   switch (grammar) {
     case "TEXT":
       return { result, remainder: whole.remainder };

@@ -36,5 +36,5 @@ function readRegions(answer: RawAnswer, size: Size): Reading {
 
 function readWhole(answer: RawAnswer): Reading {
   const { text, spans, remainder } = readPlainText(answer.text);
-  return { result: { type: "OcrResult", text, score: scoreOf(answer.tokens, spans), regions: null }, remainder };
+  return { result: { type: "OcrResult", text, score: scoreOf(answer.tokens, spans), regions: [] }, remainder };
 }

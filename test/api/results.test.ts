@@ -33,7 +33,7 @@ const results: readonly TaskResult[] = [
   { type: "SegmentationResult", instances: [instance] },
   { type: "RegionTextResult", text: "a box", as: "DESCRIPTION", region: box, score: 0.5 },
   { type: "AnswerResult", text: "red", score: 0.5 },
-  { type: "PromptResult", text: "box", score: 0.5, objects: [object], regions: null, instances: [instance] },
+  { type: "PromptResult", text: "box", score: 0.5, objects: [object], regions: [], instances: [instance] },
 ];
 
 const outcome = (result: TaskResult): TaskOutcome => ({
@@ -107,7 +107,7 @@ test("every kind of result comes back whole, its areas in pixels or from 0 to 1"
     expect(found[5]).toMatchObject({ text: "HOTEL", lines: [{ text: "HOTEL", quad: { points }, box: expected }] });
     expect(found[6].instances).toEqual([{ polygons: [{ points }], box: expected }]);
     expect(found[7]).toMatchObject({ text: "a box", as: "DESCRIPTION", region: expected });
-    expect(found[9]).toMatchObject({ boxes: [{ box: expected }], quads: null, outlines: [{ box: expected }] });
+    expect(found[9]).toMatchObject({ boxes: [{ box: expected }], quads: [], outlines: [{ box: expected }] });
   }
 });
 

@@ -65,3 +65,16 @@ test("the numbers that the SDL promises are the ones that are kept", () => {
   expect(described.expiresInSeconds).toContain(`1 to ${limits.run.expiresInSecondsMax}`);
   expect(described.idempotencyKey).toContain(String(limits.run.idempotencyKeyMax));
 });
+
+test("one document can ask for every kind of result without renaming a field", () => {
+  const union = named("TaskResult");
+  const members = isUnionType(union) ? union.getTypes() : [];
+  const shapes = new Map<string, Set<string>>();
+  for (const member of members) {
+    for (const { name, type } of Object.values(member.getFields())) {
+      const shape = String(type).replace(/[A-Z]\w*(?=!\]!$|!$|$)/, (leaf) => (isObjectType(schema.getType(leaf)) ? "Object" : leaf));
+      shapes.set(name, (shapes.get(name) ?? new Set()).add(shape));
+    }
+  }
+  expect([...shapes].filter(([, forms]) => forms.size > 1)).toEqual([]);
+});

@@ -113,7 +113,7 @@ describe("a text's score is that of its own tokens", () => {
       type: "OcrResult",
       text: "EXIT",
       score: scored(0.6),
-      regions: null,
+      regions: [],
     });
   });
 
@@ -145,7 +145,7 @@ describe("a text's score is that of its own tokens", () => {
 });
 
 describe("the answer to a raw prompt is read by the grammar asked for", () => {
-  const nothing = { type: "PromptResult", score: 1, objects: null, regions: null, instances: null };
+  const nothing = { type: "PromptResult", score: 1, objects: [], regions: [], instances: [] };
   const tokens = (bins: readonly number[]) => bins.map((bin) => `<loc_${bin}>`).join("");
   test.each([
     ["TEXT", `car${tokens(corners)}`, { ...nothing, text: "car" }, tokens(corners)],

@@ -1,0 +1,54 @@
+import path from "node:path";
+import type { Command } from "commander";
+import { InferenceSession } from "onnxruntime-node";
+import { type Config, readConfig } from "../../adapters/config.ts";
+import { describeError } from "../failure.ts";
+import { type Finding, type HealthCheck, healthChecks } from "../health-checks.ts";
+import { embeddedModelFolder } from "../local-models.ts";
+import { alignColumns } from "../print.ts";
+
+interface DoctorOptions {
+  readonly json?: true;
+  readonly data?: string;
+  readonly port?: string;
+}
+
+/** `vedere doctor`: looks at everything the service stands on, and says how to mend what is wrong. */
+export function addDoctor(program: Command): void {
+  program
+    .command("doctor")
+    .description("Checks this machine and the settings. Every line is OK, WARN or FAIL, with its fix; exits 1 where one is FAIL.")
+    .option("--json", "print one JSON array")
+    .option("--data <dir>", "the data folder (default: .vedere)")
+    .option("--port <number>", "the port to look at (default: 4000)")
+    .action(examine);
+  program.command("try-provider", { hidden: true }).argument("<name>").action(tryProvider);
+}
+
+async function examine(options: DoctorOptions): Promise<void> {
+  const config = readConfig(undefined, { dataDir: options.data, port: options.port });
+  const findings: (Finding & { readonly name: string })[] = [];
+  for (const check of healthChecks) findings.push({ name: check.name, ...(await look(check, config)) });
+  if (options.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
+  else {
+    const lines = findings.flatMap(({ name, status, detail, fix }) => [[status, name, detail], ...(fix ? [["", "", `fix: ${fix}`]] : [])]);
+    process.stdout.write(alignColumns(lines));
+  }
+  if (findings.some(({ status }) => status === "FAIL")) process.exitCode = 1;
+}
+
+async function look(check: HealthCheck, config: Config): Promise<Finding> {
+  try {
+    return await check.look(config);
+  } catch (error) {
+    const { message, fix } = describeError(error);
+    return { status: "FAIL", detail: message, ...(fix === null ? {} : { fix }) };
+  }
+}
+
+/** Opens the smallest graph there is on one execution provider; fails where that does not work. */
+async function tryProvider(name: string): Promise<void> {
+  const graph = path.join(embeddedModelFolder(), "onnx", "embed_tokens.onnx");
+  const session = await InferenceSession.create(graph, { executionProviders: [name] });
+  await session.release();
+}

@@ -1,0 +1,60 @@
+import type { Box, Polygon } from "../../schema/geometry.ts";
+import type { DetectedObject, OcrRegion, SegmentedInstance, TaskResult } from "../../schema/result.ts";
+
+/** What is drawn for one thing: its outline, and what is written beside it. */
+export interface Shape {
+  /** Shapes with the same label have the same colour. */
+  readonly label: string;
+  /** 0 to 1; null where there is none to write. */
+  readonly score: number | null;
+  readonly box: Box;
+  /** Drawn instead of the box where there are any. */
+  readonly rings: readonly Polygon[];
+  /** Whether the rings are an area (tinted) or a frame. */
+  readonly isArea: boolean;
+}
+
+/** Everything in a result that has a place in the image. */
+export function shapesOf(result: TaskResult): Shape[] {
+  switch (result.type) {
+    case "DetectionResult":
+      return result.objects.map(objectShape);
+    case "RegionCaptionsResult":
+      return result.regions.map(({ text, box, score }) => boxShape(text, box, score));
+    case "RegionProposalsResult":
+      return result.regions.map(({ box, score }) => boxShape("", box, score));
+    case "GroundingResult":
+      return result.phrases.flatMap(({ text, boxes, scores }) => boxes.map((box, i) => boxShape(text, box, scores[i] ?? null)));
+    case "OcrResult":
+      return (result.regions ?? []).map(lineShape);
+    case "SegmentationResult":
+      return result.instances.map(instanceShape);
+    case "RegionTextResult":
+      return [boxShape(result.text, result.region, result.score)];
+    case "PromptResult":
+      return [
+        ...(result.objects ?? []).map(objectShape),
+        ...(result.regions ?? []).map(lineShape),
+        ...(result.instances ?? []).map(instanceShape),
+      ];
+    case "CaptionResult":
+    case "AnswerResult":
+      return [];
+  }
+}
+
+function boxShape(label: string, box: Box, score: number | null): Shape {
+  return { label, score, box, rings: [], isArea: false };
+}
+
+function objectShape({ label, box, polygons, score }: DetectedObject): Shape {
+  return { label, score, box, rings: polygons ?? [], isArea: true };
+}
+
+function lineShape({ text, quad, box, score }: OcrRegion): Shape {
+  return { label: text, score, box, rings: [quad], isArea: false };
+}
+
+function instanceShape({ polygons, box, score }: SegmentedInstance): Shape {
+  return { label: "", score, box, rings: polygons, isArea: true };
+}

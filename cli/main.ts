@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0); // the reader has seen enough: `vedere … | head`
+});
+
+try {
+  const { runCommandLine } = await import("./program.ts"); // not at the top: a native package that does not load is told, not thrown
+  await runCommandLine();
+} catch (error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  process.stderr.write(
+    `error: Vedere cannot be loaded: ${reason}\nfix: Run \`npm ci\` again, on this machine and with this version of Node.js.\n`,
+  );
+  process.exitCode = 1;
+}
