@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError } from "../core/errors.ts";
+import { graphNames, precisionSuffixes } from "../core/model-layout.ts";
 import type { ModelInfo, Models } from "../core/ports.ts";
 import { visionTasks } from "../schema/tasks.ts";
 import type { Config } from "./config.ts";
@@ -62,23 +63,19 @@ async function readManifest(folder: string): Promise<Manifest | null> {
   return (await namesIn(folder)).includes("vedere.json") ? parseManifest(await readFile(path, "utf8"), path) : null;
 }
 
-/** What the public ONNX layout appends to a graph's name; the preferred first. Last q4f16, whose merged decoder ONNX Runtime does not load. */
-const suffixes = { fp32: "", fp16: "_fp16", q8: "_quantized", int8: "_int8", uint8: "_uint8", q4: "_q4", bnb4: "_bnb4", q4f16: "_q4f16" };
-const graphs = ["vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged"];
-
 /** The preferred precision that all graphs have, else for each graph the preferred one that is there. */
 async function findPrecision(folder: string): Promise<string> {
   const files = await namesIn(join(folder, "onnx"));
   const has = (graph: string, suffix: string): boolean =>
     files.includes(`${graph}${suffix}.onnx`) ||
     (graph === "decoder_model_merged" && has("decoder_model", suffix) && has("decoder_with_past_model", suffix));
-  const offers = graphs.map((graph) => ({
+  const offers = graphNames.map((graph) => ({
     graph,
-    precisions: Object.entries(suffixes)
+    precisions: Object.entries(precisionSuffixes)
       .filter(([, suffix]) => has(graph, suffix))
       .map(([precision]) => precision),
   }));
-  const common = Object.keys(suffixes).find((precision) => offers.every(({ precisions }) => precisions.includes(precision)));
+  const common = Object.keys(precisionSuffixes).find((precision) => offers.every(({ precisions }) => precisions.includes(precision)));
   if (common) return common;
   const missing = offers.filter(({ precisions }) => precisions.length === 0).map(({ graph }) => `onnx/${graph}.onnx`);
   if (missing.length > 0) {

@@ -1,23 +1,11 @@
-import path from "node:path";
 import type { Config } from "../adapters/config.ts";
-import { openModels } from "../adapters/model-folders.ts";
-import { packageRoot } from "../adapters/package-root.ts";
+import { modelPlaces, openModels } from "../adapters/model-folders.ts";
 import { AppError } from "../core/errors.ts";
 import type { ModelInfo, Models } from "../core/ports.ts";
 
-/** Where pulled models lie. */
-export function modelsFolder(config: Pick<Config, "dataDir">): string {
-  return path.join(config.dataDir, "models");
-}
-
-/** The folder of the model that comes with the package. */
-export function embeddedModelFolder(): string {
-  return path.join(packageRoot(), "models", "florence-2-nano");
-}
-
 /** The models of this machine, without opening a store. */
 export function openLocalModels(config: Pick<Config, "dataDir" | "model">): Promise<Models> {
-  return openModels({ embedded: embeddedModelFolder(), pulled: modelsFolder(config), chosen: config.model });
+  return openModels(modelPlaces(config));
 }
 
 /** The model that answers where none is named. */

@@ -2,7 +2,8 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fetchFile, type HubAccess, type HubFile, openSnapshot, type Snapshot } from "../adapters/hub.ts";
 import { AppError } from "../core/errors.ts";
-import { graphNames, type Precisions, precisionName } from "../inference/florence2/model-files.ts";
+import { graphNames, precisionSuffixes } from "../core/model-layout.ts";
+import { type Precisions, precisionName } from "../inference/florence2/model-files.ts";
 import { checkChecksums, writeChecksums } from "./checksums.ts";
 import { knownModel } from "./known-models.ts";
 
@@ -79,18 +80,12 @@ function chooseFiles({ repository, files }: Snapshot, precisions: Precisions): H
     });
   };
   const graphs = graphNames.flatMap((graph) => {
-    const file = (name: string) => `onnx/${name}${suffixOf(precisions[graph])}.onnx`;
+    const file = (name: string) => `onnx/${name}${precisionSuffixes[precisions[graph]]}.onnx`;
     const isSplit = graph === "decoder_model_merged" && find(file(graph)).length === 0 && find(file("decoder_model")).length > 0;
     return isSplit ? need(file("decoder_model"), file("decoder_with_past_model")) : need(file(graph));
   });
   const optional = ["preprocessor_config.json", "generation_config.json"].flatMap(find);
   return [...need("config.json", "tokenizer.json"), ...optional, ...graphs];
-}
-
-/** What the public layout appends to a graph's name. */
-function suffixOf(precision: string): string {
-  if (precision === "fp32") return "";
-  return precision === "q8" ? "_quantized" : `_${precision}`;
 }
 
 function graphFilesOf(files: readonly HubFile[]): string {

@@ -2,9 +2,9 @@ import path from "node:path";
 import type { Command } from "commander";
 import { InferenceSession } from "onnxruntime-node";
 import { type Config, readConfig } from "../../adapters/config.ts";
+import { modelPlaces } from "../../adapters/model-folders.ts";
 import { describeError } from "../failure.ts";
 import { type Finding, type HealthCheck, healthChecks } from "../health-checks.ts";
-import { embeddedModelFolder } from "../local-models.ts";
 import { alignColumns } from "../print.ts";
 
 interface DoctorOptions {
@@ -48,7 +48,7 @@ async function look(check: HealthCheck, config: Config): Promise<Finding> {
 
 /** Opens the smallest graph there is on one execution provider; fails where that does not work. */
 async function tryProvider(name: string): Promise<void> {
-  const graph = path.join(embeddedModelFolder(), "onnx", "embed_tokens.onnx");
+  const graph = path.join(modelPlaces(readConfig()).embedded, "onnx", "embed_tokens.onnx");
   const session = await InferenceSession.create(graph, { executionProviders: [name] });
   await session.release();
 }

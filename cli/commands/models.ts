@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
+import { modelPlaces } from "../../adapters/model-folders.ts";
 import { AppError } from "../../core/errors.ts";
 import { type Precisions, precisionsOf } from "../../inference/florence2/model-files.ts";
 import { usageError } from "../failure.ts";
 import { shortNames } from "../known-models.ts";
-import { findModel, modelsFolder, openLocalModels } from "../local-models.ts";
+import { findModel, openLocalModels } from "../local-models.ts";
 import { alignColumns } from "../print.ts";
 import { openProgress } from "../progress.ts";
 import { pullModel } from "../pull.ts";
@@ -75,7 +76,7 @@ async function pull(name: string, options: PullOptions): Promise<void> {
       name,
       revision: options.revision,
       precisions: parsePrecisions(options.precision),
-      into: modelsFolder(config),
+      into: modelPlaces(config).pulled,
       onFiles: (files) => progress.begin(files.reduce((sum, file) => sum + file.sizeBytes, 0)),
       onBytes(file, bytes) {
         done += bytes;

@@ -1,11 +1,12 @@
 import { AppError, asAppError } from "../../core/errors.ts";
+import type { Precision } from "../../core/model-layout.ts";
 import type { Engine, EngineAnswer, ModelInfo, Models, Sight, SightPrompt } from "../../core/ports.ts";
 import type { SpecialTokens } from "./beam.ts";
 import { encodeQuestions } from "./encoding.ts";
 import { generate, throwIfCanceled } from "./generate.ts";
 import { type Graphs, openGraphs } from "./graphs.ts";
 import { type ModelConfig, readModelConfig } from "./model-config.ts";
-import { findModelFiles, hashModelFiles, type Precision, precisionName } from "./model-files.ts";
+import { findModelFiles, hashModelFiles, precisionName } from "./model-files.ts";
 import { type Pixels, readPixels, restrictLoaders } from "./pixels.ts";
 import { type SearchOptions, searchOptions } from "./search-options.ts";
 import { openTokens, type Tokens } from "./tokens.ts";

@@ -4,26 +4,11 @@ import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "../../core/errors.ts";
+import { type GraphName, graphNames, type Precision, precisionSuffixes } from "../../core/model-layout.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import { readJson, unusable } from "./model-config.ts";
 
-/** The graphs of a model, by the name they have in its precision settings. */
-export const graphNames = ["vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged"] as const;
-export type GraphName = (typeof graphNames)[number];
 export type Precisions = Readonly<Record<GraphName, Precision>>;
-export type Precision = keyof typeof suffixes;
-
-/** What the public ONNX layout appends to a graph's name. */
-const suffixes = {
-  fp32: "",
-  fp16: "_fp16",
-  q8: "_quantized",
-  int8: "_int8",
-  uint8: "_uint8",
-  q4: "_q4",
-  q4f16: "_q4f16",
-  bnb4: "_bnb4",
-} as const;
 
 /** Paths relative to the model's folder. */
 export interface ModelFiles {
@@ -44,13 +29,13 @@ export async function findModelFiles(info: Pick<ModelInfo, "id" | "folder" | "pr
   const precisions = precisionsOf(typeof declared === "object" && declared !== null ? { ...declared } : info.precision);
   const present = new Set(await filesIn(info.folder));
   const find = (graph: string, precision: Precision) => {
-    const file = `onnx/${graph}${suffixes[precision]}.onnx`;
+    const file = `onnx/${graph}${precisionSuffixes[precision]}.onnx`;
     return present.has(file) ? file : null;
   };
   const need = (graph: string, precision: Precision) => {
     const file = find(graph, precision);
     if (file) return file;
-    throw unusable(`onnx/${graph}${suffixes[precision]}.onnx`, `(precision ${precision} of ${info.id}) is missing`);
+    throw unusable(`onnx/${graph}${precisionSuffixes[precision]}.onnx`, `(precision ${precision} of ${info.id}) is missing`);
   };
   const decoder = precisions.decoder_model_merged;
   const split = find("decoder_model", decoder) && !find("decoder_model_merged", decoder);
@@ -127,12 +112,12 @@ function assignmentsOf(setting: string): [string, unknown][] {
 }
 
 function isPrecision(name: string): name is Precision {
-  return Object.hasOwn(suffixes, name);
+  return Object.hasOwn(precisionSuffixes, name);
 }
 
 function badPrecision(what: string): AppError {
   const example = "vision_encoder=fp16,embed_tokens=fp16,encoder_model=q4,decoder_model_merged=q4";
   return new AppError("MODEL_UNAVAILABLE", `The model's precision is not usable: ${what}.`, {
-    fix: `Use one of ${Object.keys(suffixes).join(", ")} for all graphs, or one for each, as in ${example}.`,
+    fix: `Use one of ${Object.keys(precisionSuffixes).join(", ")} for all graphs, or one for each, as in ${example}.`,
   });
 }
