@@ -21,19 +21,23 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       JSON.stringify(run),
     );
 
+  const findByKey = (tenantId: string, key: string) => {
+    const row = sqlite.first("SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?", tenantId, key);
+    return row && { run: runIn(row), inputHash: text(row, "input_hash") };
+  };
+
   return {
     async create(run, idempotency) {
       return sqlite.write(() => {
-        const earlier =
-          idempotency &&
-          sqlite.first("SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?", run.tenantId, idempotency.key);
+        const earlier = idempotency && findByKey(run.tenantId, idempotency.key);
         if (!earlier) {
           insert(run, idempotency);
           return { outcome: "created", run };
         }
-        return { outcome: text(earlier, "input_hash") === idempotency.inputHash ? "replayed" : "mismatch", run: runIn(earlier) };
+        return { outcome: earlier.inputHash === idempotency.inputHash ? "replayed" : "mismatch", run: earlier.run };
       });
     },
+    findByKey: async (tenantId, key) => findByKey(tenantId, key),
     async get(tenantId, runId) {
       const row = sqlite.first("SELECT data FROM runs WHERE tenant_id = ? AND id = ?", tenantId, runId);
       return row && runIn(row);

@@ -22,6 +22,9 @@ export async function createRun(context: RequestContext, input: RunCreateInput):
   const { ports, caller } = context;
   const asked = input.tasks.map(readTask);
   throwFaults(boundFaults(input));
+  const idempotency = input.idempotencyKey ? { key: input.idempotencyKey, inputHash: hashInput(input) } : null;
+  const earlier = idempotency && (await ports.runs.findByKey(caller.tenantId, idempotency.key));
+  if (earlier) return replay(earlier.run, earlier.inputHash === idempotency.inputHash); // without its image: that may be gone by now
   const model = chooseModel(await context.models(), input.model ?? null);
   throwFaults(asked.map((task) => supportFault(task, model)));
   const { image, bytes } = await takeImage(context, input.source);
@@ -51,16 +54,19 @@ export async function createRun(context: RequestContext, input: RunCreateInput):
       finishedAt: null,
       expiresAt: now + input.expiresInSeconds * 1000,
     },
-    input.idempotencyKey ? { key: input.idempotencyKey, inputHash: hashInput(input, image) } : null,
+    idempotency,
   );
-  if (outcome === "mismatch") {
-    throw new AppError("IDEMPOTENCY_MISMATCH", "This idempotency key was used with other input.", {
-      path: ["idempotencyKey"],
-      fix: "Use a new key, or repeat the first input.",
-    });
-  }
-  if (outcome === "created") await enqueue(context, run);
-  return { run, replayed: outcome === "replayed" };
+  if (outcome !== "created") return replay(run, outcome === "replayed"); // the same key came a moment ago
+  await enqueue(context, run);
+  return { run, replayed: false };
+}
+
+function replay(run: Run, isSameInput: boolean): CreatedRun {
+  if (isSameInput) return { run, replayed: true };
+  throw new AppError("IDEMPOTENCY_MISMATCH", "This idempotency key was used with other input.", {
+    path: ["idempotencyKey"],
+    fix: "Use a new key, or repeat the first input.",
+  });
 }
 
 /** The run once it has finished, or as it is after `waitMs` or when nobody waits any more. */

@@ -13,8 +13,6 @@ export const parseOptions = { maxTokens: limits.request.tokensMax };
 export const validationOptions = { maxErrors: limits.request.errorsMax, hideSuggestions: true };
 export const executionOptions = { maxCoercionErrors: limits.request.errorsMax };
 
-const directivesMax = 20;
-
 /** Refuses an operation that is deeper, wider or busier than any honest one; fragments count as often as they are spread. */
 export const boundsRule: ValidationRule = (context: ValidationContext): ASTVisitor => {
   const measured = new Map<string, Measure>();
@@ -25,7 +23,7 @@ export const boundsRule: ValidationRule = (context: ValidationContext): ASTVisit
       const bounds = [
         { what: "levels of fields", is: measure.depth, max: limits.request.depthMax },
         { what: "aliases", is: measure.aliases, max: limits.request.aliasesMax },
-        { what: "directives", is: directives, max: directivesMax },
+        { what: "directives", is: directives, max: limits.request.directivesMax },
         { what: "root fields", is: measure.fields, max: limits.request.rootFieldsMax },
       ];
       for (const { what, is, max } of bounds) {

@@ -1,16 +1,18 @@
 import { createHash } from "node:crypto";
-import type { StoredImage } from "../core/run.ts";
 import type { RunCreateInput } from "./run-input.ts";
 
 /**
  * sha256 of what a run asks for, however its JSON was ordered: the key itself and how long the caller waits are not part of it, and bytes
  * sent inline count by their own sha256.
  */
-export function hashInput({ idempotencyKey, waitMs, ...asked }: RunCreateInput, image: Pick<StoredImage, "sha256">): string {
-  const source = asked.source.base64 === undefined ? asked.source : { base64: image.sha256 };
-  return createHash("sha256")
-    .update(canonicalJson({ ...asked, source }))
-    .digest("hex");
+export function hashInput({ idempotencyKey, waitMs, ...asked }: RunCreateInput): string {
+  const { base64 } = asked.source;
+  const source = typeof base64 === "string" ? { base64: sha256(Buffer.from(base64, "base64")) } : asked.source;
+  return sha256(canonicalJson({ ...asked, source }));
+}
+
+function sha256(data: string | Uint8Array): string {
+  return createHash("sha256").update(data).digest("hex");
 }
 
 /** JSON with the keys of every object sorted; an absent field and null are the same. */

@@ -19,6 +19,7 @@ export const limits = {
     tokensMax: 2_000,
     depthMax: 12,
     aliasesMax: 30,
+    directivesMax: 20,
     rootFieldsMax: 5,
     errorsMax: 5,
   },

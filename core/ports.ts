@@ -31,6 +31,8 @@ export interface Runs {
     idempotency: { key: string; inputHash: string } | null,
   ): Promise<{ outcome: "created" | "replayed" | "mismatch"; run: Run }>;
   get(tenantId: string, runId: string): Promise<Run | null>;
+  /** The run that was created with an idempotency key, and the hash of its input; null where this tenant never used the key. */
+  findByKey(tenantId: string, key: string): Promise<{ run: Run; inputHash: string } | null>;
   /** Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where it has not. */
   replace(run: Run): Promise<boolean>;
   /** Newest first. */

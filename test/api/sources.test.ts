@@ -5,8 +5,9 @@ import { expect, onTestFinished, test } from "vitest";
 import { picture } from "../picture.ts";
 import { runCreate, runInput, startForTest } from "./start.ts";
 
-async function serve(body: Uint8Array): Promise<string> {
-  const server = createServer((_request, response) => response.end(body));
+/** Serves a file, and 404 where it is not there any more. */
+async function serve(body: Uint8Array, isThere = () => true): Promise<string> {
+  const server = createServer((_request, response) => (isThere() ? response.end(body) : response.writeHead(404).end()));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void server.close());
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/picture`;
@@ -25,6 +26,24 @@ test("an image is fetched from a private server where that is allowed, and only 
     run: null,
     userErrors: [{ code: "SOURCE_BLOCKED", path: ["input", "source", "url"] }],
   });
+});
+
+test("a retry with its idempotency key is answered although the image is gone by then", async () => {
+  let served = 0;
+  const url = await serve(await picture(), () => {
+    served += 1;
+    return served === 1;
+  });
+  const gateway = await startForTest({ fetch: { allowPrivate: true } });
+  const input = await runInput({ source: { url }, idempotencyKey: "once" });
+  const { run } = (await gateway.ask(runCreate, { input })).body.data.runCreate;
+  expect((await gateway.ask(runCreate, { input })).body.data.runCreate).toMatchObject({
+    run: { id: run.id },
+    replayed: true,
+    userErrors: [],
+  });
+  const { userErrors } = (await gateway.ask(runCreate, { input: { ...input, idempotencyKey: "twice" } })).body.data.runCreate;
+  expect(userErrors).toMatchObject([{ code: "SOURCE_UNREACHABLE" }]);
 });
 
 test.each(["url", "base64"])("a truncated JPEG and an HTML page are told apart, from %s", async (kind) => {

@@ -61,6 +61,16 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         expect(await runs.get("ten_1", "run_2")).toBeNull();
       });
 
+      test("a run is found by its key, as it is now, by its tenant only", async () => {
+        const first = newRun({ id: "run_1" });
+        await runs.create(first, { key: "key", inputHash: "hash" });
+        const changed = next(first, { status: "PROCESSING" });
+        await runs.replace(changed);
+        expect(await store.elsewhere.findByKey("ten_1", "key")).toEqual({ run: changed, inputHash: "hash" });
+        expect(await runs.findByKey("ten_1", "other key")).toBeNull();
+        expect(await runs.findByKey("ten_2", "key")).toBeNull();
+      });
+
       test("tenants do not share their keys", async () => {
         await runs.create(newRun({ id: "run_1", tenantId: "ten_1" }), { key: "key", inputHash: "hash" });
         const { outcome } = await runs.create(newRun({ id: "run_2", tenantId: "ten_2" }), { key: "key", inputHash: "hash" });
