@@ -25,7 +25,7 @@ export async function benchService(image: Uint8Array, plan: { workers: number; a
   const service = spawn(
     process.execPath,
     [join(packageRoot(), "dist/cli/main.js"), "start", "--port", "0", "--data", dataDir, "--workers", String(plan.workers)],
-    { stdio: ["ignore", "pipe", "inherit"] },
+    { stdio: ["ignore", "pipe", "inherit"], env: { VEDERE_LOG_LEVEL: "warn" } },
   );
   try {
     const url = await addressOf(service);
