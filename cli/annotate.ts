@@ -46,7 +46,7 @@ function drawPlate(canvas: Canvas, plate: { shape: Shape; colour: Colour; capita
   const { shape, colour, capitalHeight, taken } = plate;
   const padding = Math.round(capitalHeight * 0.45);
   const widthMax = Math.max(shape.box.x1 - shape.box.x0, canvas.width / 2) - 2 * padding;
-  const text = cutToWidth(caption(shape), widthMax, capitalHeight);
+  const text = cutToWidth(shape.label.replace(/\s+/g, " ").trim(), widthMax, capitalHeight);
   if (text === "") return;
   const width = Math.ceil(widthOf(text, capitalHeight)) + 2 * padding;
   const height = Math.ceil(capitalHeight * (9 / 7)) + 2 * padding; // room for descenders
@@ -69,11 +69,6 @@ function drawPlate(canvas: Canvas, plate: { shape: Shape; colour: Colour; capita
   fillBox(canvas, place, colour);
   const isBright = 0.299 * colour.red + 0.587 * colour.green + 0.114 * colour.blue > 140;
   drawText(canvas, text, { at: { x: place.x0 + padding, y: place.y0 + padding }, capitalHeight, colour: isBright ? black : white });
-}
-
-function caption(shape: Shape): string {
-  const score = shape.score === null ? "" : `${Math.round(shape.score * 100)}%`;
-  return [shape.label.replace(/\s+/g, " ").trim(), score].filter(Boolean).join(" ");
 }
 
 function cutToWidth(text: string, width: number, capitalHeight: number): string {

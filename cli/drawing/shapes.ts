@@ -5,8 +5,6 @@ import type { DetectedObject, OcrRegion, SegmentedInstance, TaskResult } from ".
 export interface Shape {
   /** Shapes with the same label have the same colour. */
   readonly label: string;
-  /** 0 to 1; null where there is none to write. */
-  readonly score: number | null;
   readonly box: Box;
   /** Drawn instead of the box where there are any. */
   readonly rings: readonly Polygon[];
@@ -20,41 +18,37 @@ export function shapesOf(result: TaskResult): Shape[] {
     case "DetectionResult":
       return result.objects.map(objectShape);
     case "RegionCaptionsResult":
-      return result.regions.map(({ text, box, score }) => boxShape(text, box, score));
+      return result.regions.map(({ text, box }) => boxShape(text, box));
     case "RegionProposalsResult":
-      return result.regions.map(({ box, score }) => boxShape("", box, score));
+      return result.regions.map(({ box }) => boxShape("", box));
     case "GroundingResult":
-      return result.phrases.flatMap(({ text, boxes, scores }) => boxes.map((box, i) => boxShape(text, box, scores[i] ?? null)));
+      return result.phrases.flatMap(({ text, boxes }) => boxes.map((box) => boxShape(text, box)));
     case "OcrResult":
-      return (result.regions ?? []).map(lineShape);
+      return result.regions.map(lineShape);
     case "SegmentationResult":
       return result.instances.map(instanceShape);
     case "RegionTextResult":
-      return [boxShape(result.text, result.region, result.score)];
+      return [boxShape(result.text, result.region)];
     case "PromptResult":
-      return [
-        ...(result.objects ?? []).map(objectShape),
-        ...(result.regions ?? []).map(lineShape),
-        ...(result.instances ?? []).map(instanceShape),
-      ];
+      return [...result.objects.map(objectShape), ...result.regions.map(lineShape), ...result.instances.map(instanceShape)];
     case "CaptionResult":
     case "AnswerResult":
       return [];
   }
 }
 
-function boxShape(label: string, box: Box, score: number | null): Shape {
-  return { label, score, box, rings: [], isArea: false };
+function boxShape(label: string, box: Box): Shape {
+  return { label, box, rings: [], isArea: false };
 }
 
-function objectShape({ label, box, polygons, score }: DetectedObject): Shape {
-  return { label, score, box, rings: polygons ?? [], isArea: true };
+function objectShape({ label, box, polygons }: DetectedObject): Shape {
+  return { label, box, rings: polygons ?? [], isArea: true };
 }
 
-function lineShape({ text, quad, box, score }: OcrRegion): Shape {
-  return { label: text, score, box, rings: [quad], isArea: false };
+function lineShape({ text, quad, box }: OcrRegion): Shape {
+  return { label: text, box, rings: [quad], isArea: false };
 }
 
-function instanceShape({ polygons, box, score }: SegmentedInstance): Shape {
-  return { label: "", score, box, rings: polygons, isArea: true };
+function instanceShape({ polygons, box }: SegmentedInstance): Shape {
+  return { label: "", box, rings: polygons, isArea: true };
 }

@@ -77,9 +77,9 @@ test("a label has its plate inside the picture, wherever its box is", async () =
     [300, 220],
   ] as const) {
     const at = { x0: left, y0: top, x1: left + 20, y1: top + 20 };
-    const { isDrawn } = await read(await annotate(await plain(), [detection("label", at)]));
+    const { isDrawn } = await read(await annotate(await plain(), [detection("a label", at)]));
     const outside = countDrawn(isDrawn, (x, y) => x < at.x0 - 4 || x > at.x1 + 4 || y < at.y0 - 4 || y > at.y1 + 4);
-    expect(outside).toBeGreaterThan(300); // the plate's area is about 70 × 15
+    expect(outside).toBeGreaterThan(200); // of a plate of about 50 × 15, the part beside the box
   }
 });
 
