@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { packageRoot } from "../adapters/package-root.ts";
 import { localKeyFile } from "./local-tenant.ts";
@@ -26,10 +26,7 @@ const query = `mutation Hello($base64: String!) {
  * Writes DIR/hello.json, a first request with a sample image in it (too long for a command line), and returns the curl line that sends it.
  */
 export async function prepareHello(dataDir: string, gatewayUrl: string): Promise<string> {
-  const samples = path.join(packageRoot(), "models", "samples");
-  const sample = (await readdir(samples)).sort().find((file) => file.endsWith(".jpg"));
-  if (!sample) throw new Error(`There is no sample image in ${samples}.`);
-  const base64 = (await readFile(path.join(samples, sample))).toString("base64");
+  const base64 = await readFile(path.join(packageRoot(), "models", "samples", "harbour.jpg"), "base64");
   const file = path.join(dataDir, "hello.json");
   await writeFile(file, `${JSON.stringify({ query, variables: { base64 } })}\n`);
   const authorization = `"authorization: Bearer $(cat ${shellWord(localKeyFile(dataDir))})"`;

@@ -59,7 +59,7 @@ def main() -> None:
     profile = PROFILES[options.profile]
     tokenizer = options.out / "tokenizer.json"
     spec = read_json(tokenizer) if tokenizer.exists() else make_tokenizer(profile.image_size)
-    write_settings(options.out, profile.config(Tokenizer(spec).size), spec, generation_json(no_repeat_ngram_size=0))
+    write_settings(options.out, profile.config(Tokenizer(spec).size), spec, generation_json(no_repeat_ngram_size=0, beams=1))
     if options.processes == 1:
         train(0, options)
     else:

@@ -37,7 +37,7 @@ test("without pulled models, the embedded one is the default, as its vedere.json
       precision: "fp32",
       isDefault: true,
       folder: embedded,
-      defaults: expect.objectContaining({ beams: 3 }),
+      defaults: expect.objectContaining({ beams: 1 }),
     }),
   ]);
   rmSync(pulled, { recursive: true });
