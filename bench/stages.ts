@@ -32,7 +32,7 @@ export async function benchStages(bytes: Uint8Array, n: number): Promise<Record<
     const timings = outcomes.flatMap((outcome) => (outcome.result ? [outcome.timings] : []));
     note("prompt (3 in one batch)", Math.max(...timings.map((t) => t.encodeMs)));
     const generateMs = Math.max(...timings.map((t) => t.generateMs));
-    note("generate (3 × 3 beams)", generateMs);
+    note("generate (3 answers)", generateMs);
     note("generate, per token", generateMs / Math.max(...timings.map((t) => t.tokens)));
     note("parse, per answer", Math.max(...timings.map((t) => t.parseMs)));
     note("store (create, claim, finish)", stored);
