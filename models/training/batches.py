@@ -15,12 +15,12 @@ from sight import CellTargets, cell_targets
 from tasks import TASKS, ask
 from tokens import Tokenizer
 
-# How often each task is asked. Reading is the hardest to learn.
+# How often each task is asked. Reading is the hardest to learn, then the captions, which tell all of a scene in order.
 SHARES = {
-    "CAPTION": 2, "DETAILED_CAPTION": 2, "MORE_DETAILED_CAPTION": 1.5, "OD": 4, "DENSE_REGION_CAPTION": 2,
+    "CAPTION": 5, "DETAILED_CAPTION": 3, "MORE_DETAILED_CAPTION": 2, "OD": 3, "DENSE_REGION_CAPTION": 2,
     "REGION_PROPOSAL": 2, "CAPTION_TO_PHRASE_GROUNDING": 2, "OPEN_VOCABULARY_DETECTION": 2,
     "REFERRING_EXPRESSION_SEGMENTATION": 2, "REGION_TO_SEGMENTATION": 2, "REGION_TO_CATEGORY": 1,
-    "REGION_TO_DESCRIPTION": 1, "OCR": 4, "OCR_WITH_REGION": 4, "REGION_TO_OCR": 4, "VQA": 1,
+    "REGION_TO_DESCRIPTION": 1, "OCR": 4, "OCR_WITH_REGION": 4, "REGION_TO_OCR": 6, "VQA": 1,
 }
 assert SHARES.keys() == TASKS.keys()
 

@@ -79,8 +79,8 @@ def preprocessor_json(image_size: int) -> dict[str, Any]:
             "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
 
-def generation_json(no_repeat_ngram_size: int, beams: int = 3) -> dict[str, Any]:
-    """generation_config.json; Florence-2's own no_repeat_ngram_size is 3 (0 is for answers that repeat by design), and so are its beams."""
+def generation_json(no_repeat_ngram_size: int, beams: int = 3, early_stopping: bool = True) -> dict[str, Any]:
+    """generation_config.json. Florence-2's own: no_repeat_ngram_size 3 (0 is for answers that repeat by design), 3 beams, early stopping."""
     return {"bos_token_id": BEGIN, "pad_token_id": PAD, "eos_token_id": END, "decoder_start_token_id": END,
             "forced_bos_token_id": BEGIN, "forced_eos_token_id": END, "num_beams": beams,
-            "no_repeat_ngram_size": no_repeat_ngram_size, "early_stopping": True}
+            "no_repeat_ngram_size": no_repeat_ngram_size, "early_stopping": early_stopping}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from batches import padded
-from folder import load_folder, write_json
+from folder import load_folder, read_json, write_json
 from generate import beam_search, generate
 from metrics import score
 from model import Florence2
@@ -47,7 +47,9 @@ def main() -> None:
     options = parser.parse_args()
     model, tokenizer = load_folder(options.model)
     tasks = read_tasks(options.set)
-    given = answer_all(model.to(options.device), tokenizer, options.set, tasks, beams=options.beams, device=options.device)
+    early_stopping = read_json(options.model / "generation_config.json")["early_stopping"]
+    given = answer_all(model.to(options.device), tokenizer, options.set, tasks, beams=options.beams, early_stopping=early_stopping,
+                       device=options.device)
     scores = score_all(tasks, given)
     for name, figures in scores.items():
         print(f"{name:<34}" + "  ".join(f"{figure} {value:.3f}" for figure, value in figures.items()))
@@ -61,7 +63,7 @@ def main() -> None:
 def evaluate(model: Florence2, tokenizer: Tokenizer, folder: Path, *, device: str) -> Scores:
     """Greedy scores of a model on a set."""
     tasks = read_tasks(folder)
-    return score_all(tasks, answer_all(model, tokenizer, folder, tasks, beams=1, device=device))
+    return score_all(tasks, answer_all(model, tokenizer, folder, tasks, beams=1, early_stopping=True, device=device))
 
 
 def read_tasks(folder: Path) -> list[Task]:
@@ -69,7 +71,8 @@ def read_tasks(folder: Path) -> list[Task]:
 
 
 @torch.no_grad()
-def answer_all(model: Florence2, tokenizer: Tokenizer, folder: Path, tasks: list[Task], *, beams: int, device: str) -> list[str]:
+def answer_all(model: Florence2, tokenizer: Tokenizer, folder: Path, tasks: list[Task], *, beams: int, early_stopping: bool,
+               device: str) -> list[str]:
     """The model's answers, in the order of the tasks; each picture is encoded once."""
     names = sorted({task.image for task in tasks})
     pictures = torch.stack([read_picture(folder / name, model.config.image_size) for name in names])
@@ -77,7 +80,8 @@ def answer_all(model: Florence2, tokenizer: Tokenizer, folder: Path, tasks: list
     rows = [names.index(task.image) for task in tasks]
     prompts = [tokenizer.encode(task.prompt) for task in tasks]
     if beams > 1:
-        answers = [beam_search(model, features[row][None], padded([prompt]).to(device), TOKENS_MAX, beams)
+        answers = [beam_search(model, features[row][None], padded([prompt]).to(device), TOKENS_MAX, beams,
+                               early_stopping=early_stopping)
                    for row, prompt in zip(rows, prompts)]
         return [tokenizer.decode(answer) for answer in answers]
     answers = {}

@@ -32,9 +32,10 @@ def generate(model: Florence2, features: Tensor, prompt: Tensor, tokens_max: int
 
 
 @torch.no_grad()
-def beam_search(model: Florence2, features: Tensor, prompt: Tensor, tokens_max: int, beams: int) -> list[int]:
+def beam_search(model: Florence2, features: Tensor, prompt: Tensor, tokens_max: int, beams: int, *, early_stopping: bool) -> list[int]:
     """The best answer's ids for one image (1, N, D) and prompt (1, T): 2 * beams candidates a step, finished hypotheses ranked
-    by their summed log-probability over their length, as in the reference; it stops when `beams` have finished."""
+    by their summed log-probability over their length, as in the reference. Once `beams` have finished it stops: at once where it
+    stops early, else when no live beam ranks above the worst of them."""
     memory, seen = model.encode(features, prompt)
     memory, seen = memory.expand(beams, -1, -1), seen.expand(beams, -1)
     language = model.model.language_model
@@ -53,7 +54,8 @@ def beam_search(model: Florence2, features: Tensor, prompt: Tensor, tokens_max: 
                 kept.append((score, row, token))
             elif rank < beams:
                 finished.append((score / ids.shape[1], ids[row, 2:].tolist()))
-        if len(finished) >= beams:
+        finished = sorted(finished, reverse=True)[:beams]
+        if len(finished) == beams and (early_stopping or kept[0][0] / ids.shape[1] <= finished[-1][0]):
             break
         kept = kept[:beams]
         rows = torch.tensor([row for _, row, _ in kept], device=ids.device)

@@ -32,7 +32,7 @@ from scenes import SceneMaker
 from sight import sight_losses
 from tokens import Tokenizer
 
-LOCATION_SPREAD = 4.0  # bins
+SPREAD_FIRST, SPREAD_LAST = 4.0, 1.5  # bins: wide to learn that locations are numbers, narrow to become sure of them
 SIGHT_WEIGHT, READ_WEIGHT = 0.5, 0.3
 WARMUP_STEPS = 500
 LOG_STEPS = 100
@@ -59,7 +59,9 @@ def main() -> None:
     profile = PROFILES[options.profile]
     tokenizer = options.out / "tokenizer.json"
     spec = read_json(tokenizer) if tokenizer.exists() else make_tokenizer(profile.image_size)
-    write_settings(options.out, profile.config(Tokenizer(spec).size), spec, generation_json(no_repeat_ngram_size=0, beams=1))
+    # Without early stopping: with it, three wrong short answers end the search before the right long one is complete.
+    generation = generation_json(no_repeat_ngram_size=0, beams=1, early_stopping=False)
+    write_settings(options.out, profile.config(Tokenizer(spec).size), spec, generation)
     if options.processes == 1:
         train(0, options)
     else:
@@ -81,10 +83,10 @@ def train(rank: int, options: argparse.Namespace) -> None:
     batches = load_batches(data, max(1, profile.batch // options.questions), options.workers)
     sitting = Sitting(run.progress.minutes, options)
     reporter = Reporter(run, tokenizer, options) if rank == 0 else None
-    targets = smooth_locations(LOCATION_SPREAD, options.device)
     run.model.train()
     while not sitting.over():
         rate = sitting.learning_rate(profile, run.progress.step)
+        targets = smooth_locations(sitting.location_spread(), options.device)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         losses = train_step(run, next(batches).to(options.device), targets, tokenizer.first_location, options)
@@ -145,8 +147,15 @@ class Sitting:
 
     def learning_rate(self, profile: Profile, step: int) -> float:
         """Linear warm-up, then a cosine down to 3 % of the profile's rate."""
-        done = min(1.0, self.run_minutes / self.total)
-        return profile.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+        return profile.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * (0.03 + 0.97 * self.to_go())
+
+    def location_spread(self) -> float:
+        """In bins; it narrows as the learning rate falls."""
+        return SPREAD_LAST + (SPREAD_FIRST - SPREAD_LAST) * self.to_go()
+
+    def to_go(self) -> float:
+        """From 1 at the schedule's start to 0 at its end, along a cosine."""
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, self.run_minutes / self.total)))
 
 
 class Reporter:

@@ -39,7 +39,7 @@ class GenerateTest(unittest.TestCase):
     def test_one_beam_is_greedy(self):
         for i, prompt in enumerate(self.prompts):
             greedy = generate(self.model, self.features[i:i + 1], padded([prompt]), 12)[0]
-            self.assertEqual(beam_search(self.model, self.features[i:i + 1], padded([prompt]), 12, 1), greedy)
+            self.assertEqual(beam_search(self.model, self.features[i:i + 1], padded([prompt]), 12, 1, early_stopping=True), greedy)
 
     @torch.no_grad()
     def test_wide_beams_find_the_likeliest_answer_of_two_tokens(self):
@@ -53,7 +53,7 @@ class GenerateTest(unittest.TestCase):
         totals = first[:, None] + second
         totals[END] = totals[:, END] = -1e9  # answers that end early are ranked by another length
         wanted = divmod(int(totals.argmax()), beams)
-        found = beam_search(self.model, self.features[:1], prompt, 2, beams)
+        found = beam_search(self.model, self.features[:1], prompt, 2, beams, early_stopping=True)
         self.assertIn(tuple(found), [wanted, *itertools.product([wanted[0]])])
 
 

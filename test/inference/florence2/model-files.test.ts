@@ -100,7 +100,7 @@ describe("the configuration of a model", () => {
   test("of florence-2-nano is read whole", async () => {
     const config = await readModelConfig(folder);
     expect(config).toMatchObject({ width: 128, decoder: { layers: 2, heads: 8, startToken: 2 }, positionsMax: 512 });
-    expect(config.generation).toEqual({ beams: 1, maxTokens: null, noRepeatNgramSize: 0, lengthPenalty: null, earlyStopping: true });
+    expect(config.generation).toEqual({ beams: 1, maxTokens: null, noRepeatNgramSize: 0, lengthPenalty: null, earlyStopping: false });
     expect(config.pixels).toMatchObject({ width: 128, height: 128, mean: [0.485, 0.456, 0.406] });
   });
 
