@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { AppError } from "../core/errors.ts";
 import { limits } from "../core/limits.ts";
+import type { Precision } from "../core/model-layout.ts";
 
 /** How a service is set up: read once, at start, and nowhere else. */
 export interface Config {
@@ -12,12 +13,20 @@ export interface Config {
   readonly port: number;
   /** Where clients reach the gateway; no slash at its end. */
   readonly publicUrl: string;
-  /** The default model's id; null leaves the choice to the models that are there. */
+  /** The default model: an id, `id@revision` or an alias; null leaves the choice to the models that are there. */
   readonly model: string | null;
   /** ONNX Runtime's execution providers, the preferred one first. */
   readonly executionProviders: readonly string[];
+  /** Numeric forms of the weights, the preferred first, for folders that hold several; null leaves it to the model and the execution provider. */
+  readonly precisions: readonly Precision[] | null;
+  /** What the models that one worker has loaded may take together, in MB; null: half of the machine's memory, shared by the workers of `vedere start`. */
+  readonly modelMemoryMb: number | null;
   /** Threads of one inference session; null leaves it to ONNX Runtime. */
   readonly threads: number | null;
+  /** How many runs one worker has in progress at most; their questions share batches. */
+  readonly runsAtOnce: number;
+  /** What one worker may keep in memory, in MB, of what models saw in images, for later runs on the same images; 0 keeps nothing. */
+  readonly sightCacheMb: number;
   /** How long a worker holds a run between two signs of life; a run of a worker that died goes on elsewhere after that. */
   readonly leaseMs: number;
   /** Takes the place of DIR/secret.key, for services that share tenants but no folder. */
@@ -36,6 +45,7 @@ export type Overrides = { readonly [Name in keyof Config]?: string | number | un
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 const providers = ["cpu", "cuda", "tensorrt", "coreml", "dml", "webgpu"] as const;
+const precisionNames = ["fp32", "fp16", "q8", "int8", "uint8", "q4", "bnb4", "q4f16"] as const satisfies readonly Precision[];
 
 const variables: Readonly<Record<keyof Config, string>> = {
   store: "VEDERE_STORE",
@@ -45,7 +55,11 @@ const variables: Readonly<Record<keyof Config, string>> = {
   publicUrl: "VEDERE_PUBLIC_URL",
   model: "VEDERE_MODEL",
   executionProviders: "VEDERE_EXECUTION_PROVIDERS",
+  precisions: "VEDERE_PRECISION",
+  modelMemoryMb: "VEDERE_MODEL_MEMORY_MB",
   threads: "VEDERE_THREADS",
+  runsAtOnce: "VEDERE_RUNS_AT_ONCE",
+  sightCacheMb: "VEDERE_SIGHT_CACHE_MB",
   leaseMs: "VEDERE_LEASE_MS",
   secret: "VEDERE_SECRET",
   fetchPrivate: "VEDERE_FETCH_PRIVATE",
@@ -81,7 +95,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     publicUrl: read("publicUrl", webAddress, addressOf(host, port)),
     model: read("model", anyText, null),
     executionProviders: Object.freeze(read("executionProviders", listOf(providers), ["cpu"])),
+    precisions: Object.freeze(read("precisions", listOf(precisionNames), null)),
+    modelMemoryMb: read("modelMemoryMb", wholeNumber(1, 100_000_000), null),
     threads: read("threads", wholeNumber(1, 1024), null),
+    runsAtOnce: read("runsAtOnce", wholeNumber(1, 256), 8),
+    sightCacheMb: read("sightCacheMb", wholeNumber(0, 1_000_000), 256),
     leaseMs: read("leaseMs", wholeNumber(1_000, 3_600_000), limits.lease.leaseMs),
     secret: read("secret", longText(32), null),
     fetchPrivate: read("fetchPrivate", oneOf(["true", "false"]), "false") === "true",
@@ -134,12 +152,12 @@ function oneOf<const Choice extends string>(choices: readonly Choice[]): Kind<Ch
   };
 }
 
-function listOf(choices: readonly string[]): Kind<string[]> {
+function listOf<const Choice extends string>(choices: readonly Choice[]): Kind<Choice[]> {
   return {
     allowed: `a list, by comma, of ${choices.join(", ")}`,
     parse: (text) => {
-      const items = text.split(",").map((item) => item.trim());
-      return items.every((item) => choices.includes(item)) ? items : undefined;
+      const items = text.split(",").map((item) => choices.find((choice) => choice === item.trim()));
+      return items.every((item) => item !== undefined) ? items : undefined;
     },
   };
 }

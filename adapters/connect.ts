@@ -1,13 +1,14 @@
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
-import type { Clock, Ports } from "../core/ports.ts";
+import type { Clock, ModelRegistry, Ports } from "../core/ports.ts";
 import { openBell } from "./bell.ts";
 import type { Config } from "./config.ts";
 import { fileImages } from "./file-images.ts";
-import { modelPlaces, openModels } from "./model-folders.ts";
+import { modelPlaces, openModels, requireDefault } from "./model-folders.ts";
 import { serviceSecret } from "./service-secret.ts";
 import { openSqlite } from "./sqlite.ts";
+import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteQueue } from "./sqlite-queue.ts";
 import { sqliteRuns } from "./sqlite-runs.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
@@ -26,9 +27,16 @@ export interface Connection extends Ports {
 export async function connect(config: Config): Promise<Connection> {
   const { dataDir, publicUrl } = config;
   prepareFolder(dataDir);
-  const models = await openModels(modelPlaces(config));
   const secret = config.secret ?? (await serviceSecret(dataDir));
-  const sqlite = openSqlite(join(dataDir, "vedere.db"));
+  const sqlite = openSqlite(databaseOf(config));
+  const registry = sqliteModels(sqlite);
+  const models = openModels(modelPlaces(config), registry.aliases);
+  try {
+    await requireDefault(models, modelPlaces(config));
+  } catch (error) {
+    sqlite.close();
+    throw error;
+  }
   const bell = openBell(join(dataDir, "bells"));
   return {
     runs: sqliteRuns(sqlite, bell),
@@ -36,6 +44,7 @@ export async function connect(config: Config): Promise<Connection> {
     queue: sqliteQueue(sqlite, bell, systemClock),
     ...fileImages(sqlite, systemClock, { folder: dataDir, publicUrl, secret }),
     models,
+    registry,
     clock: systemClock,
     secret,
     async close() {
@@ -44,6 +53,25 @@ export async function connect(config: Config): Promise<Connection> {
     },
   };
 }
+
+/**
+ * The models of this machine and what is said about them, without the rest of the service: whatever state they are in. `registry` is null where
+ * the data folder has no store yet, unless `isMade` asks for one. Throws AppError as `connect`, but not for the models.
+ */
+export async function connectModels(config: Config, { isMade }: { isMade: boolean } = { isMade: false }): Promise<ModelConnection> {
+  if (isMade) prepareFolder(config.dataDir);
+  const sqlite = isMade || existsSync(databaseOf(config)) ? openSqlite(databaseOf(config)) : null;
+  const registry = sqlite && sqliteModels(sqlite);
+  const models = openModels(modelPlaces(config), registry ? registry.aliases : async () => []);
+  return { models, registry, clock: systemClock, close: () => sqlite?.close() };
+}
+
+export interface ModelConnection extends Pick<Ports, "models" | "clock"> {
+  readonly registry: ModelRegistry | null;
+  close(): void;
+}
+
+const databaseOf = ({ dataDir }: Config) => join(dataDir, "vedere.db");
 
 const systemClock: Clock = { now: () => Date.now() };
 

@@ -1,11 +1,11 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError } from "../core/errors.ts";
-import { graphNames, precisionSuffixes } from "../core/model-layout.ts";
-import type { ModelInfo, Models } from "../core/ports.ts";
-import { visionTasks } from "../schema/tasks.ts";
+import { exactName, findModels, resolveModel, withAliases } from "../core/model-names.ts";
+import type { ModelAlias, ModelInfo, Models } from "../core/ports.ts";
 import type { Config } from "./config.ts";
-import { type Manifest, parseManifest, precisionText } from "./model-manifest.ts";
+import { type FolderModel, type FolderState, lookAt, noneWhereMissing, readModelFolder } from "./model-folder.ts";
+import type { PrecisionWish } from "./model-precision.ts";
 import { packageRoot } from "./package-root.ts";
 
 /** Where the models are that `openModels` looks for. */
@@ -14,120 +14,96 @@ export interface ModelPlaces {
   readonly embedded: string;
   /** The folder that holds a folder of each pulled model. */
   readonly pulled: string;
-  /** The id of the default model, where one was chosen. */
+  /** A name of the default model, where one was chosen. */
   readonly chosen: string | null;
+  readonly wish: PrecisionWish;
 }
 
-export function modelPlaces(config: Pick<Config, "dataDir" | "model">): ModelPlaces {
+export function modelPlaces(config: Pick<Config, "dataDir" | "model" | "precisions" | "executionProviders">): ModelPlaces {
   return {
     embedded: join(packageRoot(), "models", "florence-2-nano"),
     pulled: join(config.dataDir, "models"),
     chosen: config.model,
+    wish: { precisions: config.precisions, executionProvider: config.executionProviders[0] ?? "cpu" },
   };
 }
+
+/** So long may a listing be old: looking at every folder takes a millisecond or two, which requests need not pay each. */
+const lookEveryMs = 1_000;
 
 /**
- * The models in folders, looked up once, at start. The default is the chosen model, else the first pulled one by id, else the embedded
- * one. Throws AppError: MODEL_NOT_FOUND where the chosen model is not there, MODEL_UNAVAILABLE where a folder cannot be used.
+ * The models in folders, pulled ones by id, then the embedded one; folders that come, change and go are seen. The default is the chosen
+ * model, else the first that has no fault. One broken folder leaves the others alone: it is listed with its fault.
  */
-export async function openModels(places: ModelPlaces): Promise<Models> {
-  const pulled = await Promise.all((await modelFoldersIn(places.pulled)).map(readModel));
-  const embedded = (await isModelFolder(places.embedded)) ? [await readModel(places.embedded)] : [];
-  const found = [...pulled.sort((a, b) => (a.id < b.id ? -1 : 1)), ...embedded];
-  refuseTwins(found);
-  const standard = places.chosen === null ? found[0] : found.find((model) => model.id === places.chosen);
-  if (!standard) throw notFound(places, found);
-  const models: readonly ModelInfo[] = Object.freeze(found.map((model) => Object.freeze({ ...model, isDefault: model === standard })));
-  return { list: async () => models.slice() };
-}
+export function openModels(places: ModelPlaces, aliases: () => Promise<readonly ModelAlias[]>): Models {
+  const known = new Map<string, FolderModel>(); // by folder
+  let last: { at: number; models: Promise<FolderModel[]> } | null = null;
 
-type UnrankedModel = Omit<ModelInfo, "isDefault">;
+  async function read(state: FolderState): Promise<FolderModel> {
+    const former = known.get(state.folder);
+    if (former?.stamp === state.stamp) return former;
+    const model = Object.freeze(await readModelFolder(state, places.wish));
+    known.set(state.folder, model);
+    return model;
+  }
 
-async function readModel(folder: string): Promise<UnrankedModel> {
-  const manifest = await readManifest(folder);
-  const id = manifest?.id ?? basename(folder);
+  async function readAll(): Promise<FolderModel[]> {
+    const [embedded, ...pulled] = await Promise.all([places.embedded, ...(await foldersIn(places.pulled))].map(lookAt));
+    const found = await Promise.all(pulled.filter((state) => state !== null).map(async (state) => ({ state, model: await read(state) })));
+    const sorted = found.sort((a, b) => compare(a.model.id, b.model.id) || b.state.changedAt - a.state.changedAt);
+    return withoutTwins([...sorted.map(({ model }) => model), ...(embedded ? [await read(embedded)] : [])]);
+  }
+
+  function look(isFresh: boolean): Promise<FolderModel[]> {
+    const now = performance.now();
+    if (last && !isFresh && now - last.at < lookEveryMs) return last.models;
+    const models = readAll();
+    last = { at: now, models };
+    models.catch(() => {
+      last = null;
+    });
+    return models;
+  }
+
   return {
-    id,
-    description: manifest?.description ?? `Florence-2 from the folder ${basename(folder)}.`,
-    revision: manifest?.revision ?? "unknown",
-    precision: manifest?.precision ?? (await findPrecision(folder)),
-    // Only fine-tunes have learned to answer questions; by the publishers' custom their names end with -ft.
-    tasks: manifest?.tasks ?? visionTasks.map(({ name }) => name).filter((name) => name !== "ASK" || id.endsWith("-ft")),
-    defaults: manifest?.defaults ?? {},
-    folder,
+    async list({ isFresh } = { isFresh: false }): Promise<ModelInfo[]> {
+      const models = withAliases(await look(isFresh), await aliases());
+      const sound = models.filter(({ fault }) => fault === null);
+      const standard = places.chosen === null ? sound[0] : findModels(sound, places.chosen)[0];
+      return models.map((model) => ({ ...model, isDefault: model === standard }));
+    },
   };
 }
 
-async function readManifest(folder: string): Promise<Manifest | null> {
-  const path = join(folder, "vedere.json");
-  return (await namesIn(folder)).includes("vedere.json") ? parseManifest(await readFile(path, "utf8"), path) : null;
+/** The default model. Throws AppError: MODEL_NOT_FOUND where it or any model is missing, MODEL_UNAVAILABLE where the chosen one cannot be run. */
+export async function requireDefault(models: Models, places: ModelPlaces): Promise<ModelInfo> {
+  const all = await models.list({ isFresh: true });
+  if (places.chosen !== null) return resolveModel(all, places.chosen);
+  const standard = all.find(({ isDefault }) => isDefault);
+  if (standard) return standard;
+  const faults = all.map((model) => `${basename(model.folder)}: ${model.fault}`);
+  const message = `There is no model that can be run, neither in ${places.pulled} nor in ${places.embedded}. ${faults.join(" ")}`;
+  throw new AppError("MODEL_NOT_FOUND", message.trim(), { fix: "Fetch one with `vedere models pull`." });
 }
 
-/** The preferred precision that all graphs have, else for each graph the preferred one that is there. */
-async function findPrecision(folder: string): Promise<string> {
-  const files = await namesIn(join(folder, "onnx"));
-  const has = (graph: string, suffix: string): boolean =>
-    files.includes(`${graph}${suffix}.onnx`) ||
-    (graph === "decoder_model_merged" && has("decoder_model", suffix) && has("decoder_with_past_model", suffix));
-  const offers = graphNames.map((graph) => ({
-    graph,
-    precisions: Object.entries(precisionSuffixes)
-      .filter(([, suffix]) => has(graph, suffix))
-      .map(([precision]) => precision),
-  }));
-  const common = Object.keys(precisionSuffixes).find((precision) => offers.every(({ precisions }) => precisions.includes(precision)));
-  if (common) return common;
-  const missing = offers.filter(({ precisions }) => precisions.length === 0).map(({ graph }) => `onnx/${graph}.onnx`);
-  if (missing.length > 0) {
-    throw new AppError("MODEL_UNAVAILABLE", `The model in ${folder} lacks ${missing.join(", ")}, in any precision.`, {
-      fix: "Fetch it anew with `vedere models pull`, or remove the folder.",
-    });
-  }
-  return precisionText(Object.fromEntries(offers.map(({ graph, precisions }) => [graph, precisions[0] ?? ""])));
+/** Hidden ones are downloads and builds in progress. */
+async function foldersIn(place: string): Promise<string[]> {
+  const names = await readdir(place).catch(noneWhereMissing);
+  return names.filter((name) => !name.startsWith(".")).map((name) => join(place, name));
 }
 
-/** Whatever else lies there, such as a download in progress, is no model. */
-async function modelFoldersIn(place: string): Promise<string[]> {
-  const folders = (await namesIn(place)).filter((name) => !name.startsWith(".")).map((name) => join(place, name));
-  const checked = await Promise.all(folders.map(async (folder) => ({ folder, isModel: await isModelFolder(folder) })));
-  return checked.filter(({ isModel }) => isModel).map(({ folder }) => folder);
+/** Id and revision are a model's identity: of two folders that claim the same one, the first is served. */
+function withoutTwins(models: readonly FolderModel[]): FolderModel[] {
+  return models.map((model, i) => {
+    const twin = models.slice(0, i).find((other) => other.fault === null && exactName(other) === exactName(model));
+    if (!twin || model.fault !== null) return model;
+    return {
+      ...model,
+      fault: `${exactName(model)} is in the folder ${basename(twin.folder)} too: remove one, or give it another revision in its vedere.json.`,
+    };
+  });
 }
 
-async function isModelFolder(folder: string): Promise<boolean> {
-  const names = await namesIn(folder);
-  return ["config.json", "tokenizer.json", "onnx"].every((name) => names.includes(name));
-}
-
-/** None where there is no such folder. */
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) return [];
-    throw error;
-  }
-}
-
-function refuseTwins(models: readonly UnrankedModel[]): void {
-  for (const [i, model] of models.entries()) {
-    const twin = models.slice(0, i).find(({ id }) => id === model.id);
-    if (!twin) continue;
-    throw new AppError("MODEL_UNAVAILABLE", `Two folders hold a model ${model.id}: ${twin.folder} and ${model.folder}.`, {
-      fix: "Remove one of them, or give it another id in its vedere.json.",
-    });
-  }
-}
-
-function notFound(places: ModelPlaces, models: readonly UnrankedModel[]): AppError {
-  if (places.chosen === null) {
-    const message = `There is no model, neither in ${places.pulled} nor in ${places.embedded}.`;
-    return new AppError("MODEL_NOT_FOUND", message, { fix: "Fetch one with `vedere models pull`." });
-  }
-  return new AppError(
-    "MODEL_NOT_FOUND",
-    `There is no model ${places.chosen}; there are: ${models.map(({ id }) => id).join(", ") || "none"}.`,
-    {
-      fix: "Choose one of these, or fetch it with `vedere models pull`.",
-    },
-  );
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }

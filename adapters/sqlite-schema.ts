@@ -75,4 +75,16 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX uploads_by_expiry ON uploads (expires_at);
   `,
+  `
+  CREATE TABLE model_aliases (
+    name TEXT PRIMARY KEY,
+    target TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE worker_reports (
+    worker_id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

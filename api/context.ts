@@ -1,5 +1,5 @@
 import { AppError } from "../core/errors.ts";
-import type { ModelInfo, Ports } from "../core/ports.ts";
+import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey } from "../core/tenant.ts";
 import type { FetchSettings } from "./fetch-image.ts";
 
@@ -24,8 +24,10 @@ export interface RequestContext {
   readonly fetch: FetchSettings;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
-  /** The models of the service, read once per request. */
-  models(): Promise<readonly ModelInfo[]>;
+  /** The models of the service, read once per request; anew, and from then on, where they are asked to be fresh. */
+  models(options?: { readonly isFresh: boolean }): Promise<readonly ModelInfo[]>;
+  /** What the living workers say about them, read once per request. */
+  workerReports(): Promise<readonly WorkerReport[]>;
 }
 
 /**
@@ -53,11 +55,11 @@ function unauthenticated(message: string): AppError {
   return new AppError("UNAUTHENTICATED", `${message} Send one as the header "Authorization: Bearer vdr_live_…".`);
 }
 
-/** Calls `read` once, when it is first needed. */
-export function once<T>(read: () => Promise<T>): () => Promise<T> {
+/** Calls `read` when it is first needed, and again where its result is asked to be fresh. */
+export function once<T>(read: (isFresh: boolean) => Promise<T>): (options?: { readonly isFresh: boolean }) => Promise<T> {
   let reading: Promise<T> | undefined;
-  return () => {
-    reading ??= read();
+  return ({ isFresh } = { isFresh: false }) => {
+    if (!reading || isFresh) reading = read(isFresh);
     return reading;
   };
 }

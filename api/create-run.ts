@@ -2,10 +2,11 @@ import { AppError } from "../core/errors.ts";
 import { limits } from "../core/limits.ts";
 import { isFinished, type Run } from "../core/run.ts";
 import { randomBase62 } from "../core/tenant.ts";
+import { chooseModel } from "./choose-model.ts";
 import type { RequestContext } from "./context.ts";
 import { hashInput } from "./idempotency.ts";
 import { takeImage } from "./intake.ts";
-import { boundFaults, chooseModel, inputFault, type RunCreateInput, readTask, supportFault } from "./run-input.ts";
+import { boundFaults, inputFault, type RunCreateInput, readTask, supportFault } from "./run-input.ts";
 import { throwFaults } from "./user-errors.ts";
 
 export interface CreatedRun {
@@ -25,7 +26,7 @@ export async function createRun(context: RequestContext, input: RunCreateInput):
   const idempotency = input.idempotencyKey ? { key: input.idempotencyKey, inputHash: hashInput(input) } : null;
   const earlier = idempotency && (await ports.runs.findByKey(caller.tenantId, idempotency.key));
   if (earlier) return replay(earlier.run, earlier.inputHash === idempotency.inputHash); // without its image: that may be gone by now
-  const model = chooseModel(await context.models(), input.model ?? null);
+  const { model, name } = await chooseModel(context, input.model ?? null);
   throwFaults(asked.map((task) => supportFault(task, model)));
   const { image, bytes } = await takeImage(context, input.source);
   throwFaults(asked.map((task) => inputFault(task, image)));
@@ -45,7 +46,7 @@ export async function createRun(context: RequestContext, input: RunCreateInput):
       status: "QUEUED",
       attempt: 0,
       image,
-      model: model.id,
+      model: name,
       tasks: asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null })),
       imageTimings: null,
       metadata: input.metadata ?? null,

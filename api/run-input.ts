@@ -10,6 +10,7 @@ export interface RunCreateInput {
   readonly source: ImageSource;
   /** Each with exactly one field. */
   readonly tasks: readonly Readonly<Record<string, Readonly<Record<string, unknown>>>>[];
+  /** An id, `id@revision` or an alias. */
   readonly model?: string | null;
   readonly idempotencyKey?: string | null;
   readonly waitMs: number;
@@ -57,17 +58,6 @@ function jsonBytes(value: unknown): number {
     if (error instanceof RangeError) return Number.POSITIVE_INFINITY;
     throw error;
   }
-}
-
-/** The model asked for, or the default. Throws AppError MODEL_NOT_FOUND. */
-export function chooseModel(models: readonly ModelInfo[], id: string | null): ModelInfo {
-  const model = models.find((each) => (id === null ? each.isDefault : each.id === id));
-  if (model) return model;
-  const ids = models.map((each) => each.id).join(", ");
-  throw new AppError("MODEL_NOT_FOUND", id === null ? "This service has no default model." : "There is no model of this id.", {
-    path: ["model"],
-    fix: `Choose one of: ${ids || "(none is installed)"}.`,
-  });
 }
 
 /** Whether the model cannot do a task. */

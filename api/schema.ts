@@ -13,6 +13,7 @@ import { runs } from "./queries/runs.ts";
 import { viewer } from "./queries/viewer.ts";
 import { scalars } from "./scalars.ts";
 import { runProgress } from "./subscriptions/run-progress.ts";
+import { Model } from "./types/model.ts";
 import { Node } from "./types/node.ts";
 import { Run } from "./types/run.ts";
 import { RunTask } from "./types/run-task.ts";
@@ -27,6 +28,7 @@ export function buildGatewaySchema(): GraphQLSchema {
       Query: { viewer, node, run, runs, models },
       Mutation: { runCreate, runsCreate, runCancel, uploadsCreate },
       Subscription: { runProgress },
+      Model,
       Node,
       Run,
       RunTask,

@@ -1,6 +1,7 @@
 import { lookup } from "node:dns";
 import { AppError } from "../core/errors.ts";
 import { limits } from "../core/limits.ts";
+import { reportLifetimeMs } from "../core/model-status.ts";
 import type { Ports } from "../core/ports.ts";
 import { randomBase62 } from "../core/tenant.ts";
 import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
@@ -74,7 +75,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       log,
       fetch,
       signal: request.signal,
-      models: once(() => ports.models.list()),
+      models: once((isFresh) => ports.models.list({ isFresh })),
+      workerReports: once(() => ports.registry.reports(ports.clock.now() - reportLifetimeMs)),
     };
     if (path === "/graphql/stream") return answerAsEvents(schema, operation, context);
     return graphql.execute(operation, { context, accept: request.headers.get("accept") });

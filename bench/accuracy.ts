@@ -5,6 +5,7 @@ import { openModels } from "../adapters/model-folders.ts";
 import { packageRoot } from "../adapters/package-root.ts";
 import type { Engine } from "../core/ports.ts";
 import { openEngine } from "../inference/florence2/engine.ts";
+import type { LocationGroup } from "../schema/task.ts";
 import { figuresOf } from "./metrics.ts";
 
 /** Scores a model folder through the engine on the held-out set; with --answers, also how often the answers of evaluate.py are the same. */
@@ -24,6 +25,21 @@ interface Question {
   readonly answer: string;
   readonly given?: string;
 }
+
+/** What the tasks of the API say of the answers to the same prompts. */
+const locationGroups: Readonly<Record<string, LocationGroup>> = {
+  OD: 4,
+  DENSE_REGION_CAPTION: 4,
+  REGION_PROPOSAL: 4,
+  CAPTION_TO_PHRASE_GROUNDING: 4,
+  OPEN_VOCABULARY_DETECTION: 2,
+  REFERRING_EXPRESSION_SEGMENTATION: 2,
+  REGION_TO_SEGMENTATION: 2,
+  REGION_TO_CATEGORY: 4,
+  REGION_TO_DESCRIPTION: 4,
+  OCR_WITH_REGION: 8,
+  REGION_TO_OCR: 4,
+};
 
 function readQuestions(file: string): Question[] {
   const lines = readFileSync(file, "utf8").trim().split("\n");
@@ -45,14 +61,16 @@ async function answerAll(engine: Engine, model: string, questions: readonly Ques
     const settings = { beams: Number(options.beams), maxTokens: 128, noRepeatNgramSize: 0 };
     const answers = await engine.answer(
       model,
-      asked.map(({ prompt }) => ({ sight, prompt, options: settings })),
+      asked.map(({ task, prompt }) => ({ sight, prompt, locationGroup: locationGroups[task] ?? null, options: settings })),
     );
     for (const [i, question] of asked.entries()) given.set(question, answers[i]?.text ?? "");
   }
   return questions.map((question) => given.get(question) ?? "");
 }
 
-const models = await openModels({ embedded: options.model, pulled: join(dirname(options.model), "no-others"), chosen: null });
+const wish = { precisions: null, executionProvider: "cpu" };
+const places = { embedded: options.model, pulled: join(dirname(options.model), "no-others"), chosen: null, wish };
+const models = openModels(places, async () => []);
 const engine = openEngine({ models });
 const questions = readQuestions(join(folder, "tasks.jsonl"));
 const given = await answerAll(engine, (await models.list())[0]?.id ?? "", questions);

@@ -10,21 +10,8 @@ import sharp from "sharp";
 import type { Config } from "../adapters/config.ts";
 import { connect } from "../adapters/connect.ts";
 import { packageRoot } from "../adapters/package-root.ts";
-import { defaultModel, openLocalModels } from "./local-models.ts";
-import { howToMend, verifyModel } from "./verify-model.ts";
-
-/** What one check found. WARN: it works, but look at it. */
-export interface Finding {
-  readonly status: "OK" | "WARN" | "FAIL";
-  readonly detail: string;
-  readonly fix?: string;
-}
-
-/** One thing to look at. A check that throws has failed. */
-export interface HealthCheck {
-  readonly name: string;
-  look(config: Config): Promise<Finding>;
-}
+import { type Finding, type HealthCheck, ok } from "./finding.ts";
+import { checkHosting, checkModel, checkModels } from "./model-checks.ts";
 
 /** All checks of `vedere doctor`, in the order in which they are told. */
 export const healthChecks: readonly HealthCheck[] = [
@@ -33,6 +20,8 @@ export const healthChecks: readonly HealthCheck[] = [
   { name: "ONNX Runtime", look: checkProviders },
   { name: "image library", look: async () => ok(`sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`) },
   { name: "model", look: checkModel },
+  { name: "all models", look: checkModels },
+  { name: "workers", look: checkHosting },
   { name: "data folder", look: checkStore },
   { name: "disk", look: checkDisk },
   { name: "port", look: checkPort },
@@ -41,10 +30,6 @@ export const healthChecks: readonly HealthCheck[] = [
 const nodeMin = { major: 20, minor: 19 };
 const disk = { failBytes: 100e6, warnBytes: 1e9 };
 const run = promisify(execFile);
-
-function ok(detail: string): Finding {
-  return { status: "OK", detail };
-}
 
 function checkNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
@@ -78,18 +63,10 @@ async function checkProviders(config: Config): Promise<Finding> {
   const broken = config.executionProviders.filter((name) => others.includes(name));
   if (broken.length === 0) return ok(detail);
   const fix = `VEDERE_EXECUTION_PROVIDERS names ${broken.join(", ")}: install its driver and libraries, or leave it out.`;
-  return { status: usable.some((name) => config.executionProviders.includes(name)) ? "WARN" : "FAIL", detail, fix };
-}
-
-async function checkModel(config: Config): Promise<Finding> {
-  const info = await defaultModel(await openLocalModels(config));
-  const { faults } = await verifyModel(info);
-  if (faults.length === 0) return ok(`${info.id} (${info.precision}), ${info.folder}`);
-  return {
-    status: "FAIL",
-    detail: `${info.id}: ${faults.join("; ")}`,
-    fix: howToMend(info),
-  };
+  const taken = config.executionProviders.find((name) => usable.includes(name));
+  if (taken === undefined) return { status: "FAIL", detail: `${detail}; no model can run`, fix };
+  const isFallback = taken !== config.executionProviders[0];
+  return { status: "WARN", detail: isFallback ? `${detail}; models fall back to ${taken}` : detail, fix };
 }
 
 /** Only opens a folder that is there: a doctor leaves nothing behind. */

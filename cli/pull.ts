@@ -1,10 +1,11 @@
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fetchFile, type HubAccess, type HubFile, openSnapshot, type Snapshot } from "../adapters/hub.ts";
 import { AppError } from "../core/errors.ts";
 import { graphNames, precisionSuffixes } from "../core/model-layout.ts";
 import { type Precisions, precisionName } from "../inference/florence2/model-files.ts";
 import { checkChecksums, writeChecksums } from "./checksums.ts";
+import { replaceFolder } from "./draft.ts";
 import { knownModel } from "./known-models.ts";
 
 export interface PullRequest {
@@ -54,16 +55,6 @@ export async function pullModel(hub: HubAccess, request: PullRequest): Promise<P
   await writeFile(path.join(staging, "vedere.json"), textOf(written));
   await replaceFolder(folder, staging);
   return { ...complete, isNew: true };
-}
-
-/** Puts a folder in the place of another. */
-async function replaceFolder(folder: string, next: string): Promise<void> {
-  const former = `${next}.former`;
-  await rename(folder, former).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-  });
-  await rename(next, folder);
-  await rm(former, { recursive: true, force: true });
 }
 
 /** The files that a model needs in the given precisions. Throws AppError MODEL_UNAVAILABLE where the repository lacks one. */

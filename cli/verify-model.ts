@@ -1,50 +1,84 @@
 import path from "node:path";
 import { InferenceSession } from "onnxruntime-node";
+import { readManifest } from "../adapters/model-manifest.ts";
 import type { ModelInfo } from "../core/ports.ts";
 import { readModelConfig } from "../inference/florence2/model-config.ts";
-import { findModelFiles } from "../inference/florence2/model-files.ts";
-import { checkChecksums } from "./checksums.ts";
+import { findModelFiles, type ModelFiles } from "../inference/florence2/model-files.ts";
+import { checkChecksums, compareFiles } from "./checksums.ts";
 import { describeError } from "./failure.ts";
 import { shortNames } from "./known-models.ts";
 
 export interface Verification {
   readonly model: string;
-  /** Whether the files were compared with a SHA256SUMS. */
+  /** Whether the files were compared with a SHA256SUMS, or with the list in a vedere.json. */
   readonly hasChecksums: boolean;
   /** What is wrong; nothing is where the model is sound. */
   readonly faults: readonly string[];
 }
 
-/** Checks a model's folder: the files against their checksums, and every graph by opening it and comparing its inputs and outputs with the public layout. */
+/**
+ * Checks a model's folder: the files against their checksums, and every graph by opening it and comparing its inputs and outputs with the public
+ * layout or that of a built model.
+ */
 export async function verifyModel(info: ModelInfo): Promise<Verification> {
+  const faults = info.fault === null ? [] : [info.fault];
+  const listed = await readManifest(info.folder).then((manifest) => manifest?.files ?? null, tell(faults));
   const changed = await checkChecksums(info.folder);
-  const faults = [...(changed ?? [])];
+  faults.push(...(changed ?? []), ...(listed ? await compareFiles(info.folder, listed) : []));
   try {
     const files = await findModelFiles(info);
     const { layers } = (await readModelConfig(info.folder)).decoder;
-    const graphs = new Map<string, Layout[]>();
-    const expect = (file: string, layout: Layout) => graphs.set(file, [...(graphs.get(file) ?? []), layout]);
-    expect(files.vision, { inputs: ["pixel_values"], outputs: ["image_features"] });
-    expect(files.embed, { inputs: ["input_ids"], outputs: ["inputs_embeds"] });
-    expect(files.encoder, { inputs: ["inputs_embeds", "attention_mask"], outputs: ["last_hidden_state"] });
-    expect(files.decoder.first, {
-      inputs: ["inputs_embeds", "encoder_hidden_states", "encoder_attention_mask"],
-      outputs: ["logits", ...caches("present", layers, ["decoder", "encoder"])],
-    });
-    expect(files.decoder.next, {
-      inputs: ["inputs_embeds", "encoder_attention_mask", ...caches("past_key_values", layers, ["decoder", "encoder"])],
-      outputs: ["logits", ...caches("present", layers, ["decoder"])],
-    });
-    for (const [file, layouts] of graphs) faults.push(...(await checkGraph(info.folder, file, layouts)));
+    for (const [file, layouts] of graphsOf(files, layers)) faults.push(...(await checkGraph(info.folder, file, layouts)));
   } catch (error) {
-    faults.push(describeError(error).message);
+    tell(faults)(error);
   }
-  return { model: info.id, hasChecksums: changed !== null, faults };
+  return { model: info.id, hasChecksums: changed !== null || listed !== null, faults: [...new Set(faults)] };
+}
+
+/** What every graph file must have. */
+function graphsOf(files: ModelFiles, layers: number): Map<string, Layout[]> {
+  const graphs = new Map<string, Layout[]>();
+  const expect = (file: string, layout: Layout) => graphs.set(file, [...(graphs.get(file) ?? []), layout]);
+  const seen = (prefix: string) => caches(prefix, layers, ["encoder"]);
+  const said = (prefix: string) => caches(prefix, layers, ["decoder"]);
+  expect(files.vision, { inputs: ["pixel_values"], outputs: ["image_features"] });
+  expect(files.embed, { inputs: ["input_ids"], outputs: ["inputs_embeds"] });
+  expect(files.encoder, {
+    inputs: ["inputs_embeds", "attention_mask"],
+    outputs: ["last_hidden_state", ...(files.layout === "step" ? seen("present") : [])],
+  });
+  if (files.layout === "step") {
+    const steps = ["inputs_embeds", "position", "encoder_attention_mask", "past_bias", "locations_only"];
+    expect(files.decoder.next, {
+      inputs: [...steps, ...seen("past_key_values"), ...said("past_key_values")],
+      outputs: ["logits", ...said("present")],
+    });
+    return graphs;
+  }
+  expect(files.decoder.first, {
+    inputs: ["inputs_embeds", "encoder_hidden_states", "encoder_attention_mask"],
+    outputs: ["logits", ...said("present"), ...seen("present")],
+  });
+  expect(files.decoder.next, {
+    inputs: ["inputs_embeds", "encoder_attention_mask", ...said("past_key_values"), ...seen("past_key_values")],
+    outputs: ["logits", ...said("present")],
+  });
+  return graphs;
+}
+
+/** For a promise's rejection: writes down what is wrong. */
+function tell(faults: string[]): (error: unknown) => null {
+  return (error) => {
+    faults.push(describeError(error).message);
+    return null;
+  };
 }
 
 /** How to mend a model that is not sound. */
 export function howToMend({ id, folder }: Pick<ModelInfo, "id" | "folder">): string {
-  return shortNames.includes(id) ? `Fetch it anew with \`vedere models pull ${id}\`.` : `Restore ${folder} from where it came.`;
+  return shortNames.includes(id)
+    ? `Fetch it anew with \`vedere models pull ${id}\`.`
+    : `Restore ${folder} from where it came, or build it anew with \`vedere models build\`.`;
 }
 
 /** Names that a graph must have; it may have more. */

@@ -1,6 +1,6 @@
 import type { RawAnswer } from "../schema/answer.ts";
 import type { Size } from "../schema/geometry.ts";
-import type { GenerateOptions, TaskName } from "../schema/task.ts";
+import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
 import type { ApiKey, Tenant } from "./tenant.ts";
 
@@ -11,6 +11,7 @@ export interface Ports {
   readonly images: Images;
   readonly queue: Queue;
   readonly models: Models;
+  readonly registry: ModelRegistry;
   /** Where the gateway itself takes uploaded bytes (embedded store); null where clients PUT to the store directly. */
   readonly uploads: UploadReceiver | null;
   readonly clock: Clock;
@@ -125,9 +126,13 @@ export interface QueueDepth {
   readonly oldestAgeMs: number;
 }
 
-/** The models that can be run, known without loading them. */
+/** The models whose files are here, known without loading them; models that come, change and go are seen without a restart. */
 export interface Models {
-  list(): Promise<ModelInfo[]>;
+  /**
+   * One for each id and revision, sound or not; of several revisions of one id the newest first. What is listed may be up to a second old
+   * unless `isFresh` is set: for the moment at which a model is missed. `core/model-names.ts` finds a model in it by a name.
+   */
+  list(options?: { readonly isFresh: boolean }): Promise<ModelInfo[]>;
 }
 
 export interface ModelInfo {
@@ -137,23 +142,99 @@ export interface ModelInfo {
   readonly precision: string;
   readonly tasks: readonly TaskName[];
   readonly isDefault: boolean;
+  /** Names that lead to this model and revision. */
+  readonly aliases: readonly string[];
+  /** Why its files cannot be run; null where nothing speaks against them. */
+  readonly fault: string | null;
   /** The folder of its files: config.json, tokenizer.json, onnx/ … */
   readonly folder: string;
+  /** Names the state of the files: another one means that some of them were changed. */
+  readonly stamp: string;
   /** Options of requests that leave them open; what is open here too comes from generation_config.json. */
   readonly defaults: GenerateOptions;
 }
 
-/** A vision model at work, in two verbs: see an image once, answer any number of prompts about it. */
+/** What operators and workers say about models, shared by all processes of the service. */
+export interface ModelRegistry {
+  /** All of them, by name. */
+  aliases(): Promise<ModelAlias[]>;
+  /** Adds an alias, or leads it elsewhere. */
+  setAlias(alias: ModelAlias): Promise<void>;
+  /** False where there is none of this name. */
+  removeAlias(name: string): Promise<boolean>;
+  /** Takes the place of what this worker said before. Reports that are more than a day older than this one may be forgotten. */
+  report(report: WorkerReport): Promise<void>;
+  /** The last word of every worker that reported at this instant or later, by worker id. */
+  reports(since: number): Promise<WorkerReport[]>;
+  /** A worker that ends takes its word back. */
+  removeReport(workerId: string): Promise<void>;
+}
+
+/** A name for whatever model and revision operators want to be answered by. */
+export interface ModelAlias {
+  readonly name: string;
+  /** An id, `id@revision` or another alias. */
+  readonly target: string;
+}
+
+/** The models that one worker has to do with. */
+export interface WorkerReport {
+  readonly workerId: string;
+  readonly at: number;
+  readonly models: readonly HostedModel[];
+}
+
+export interface HostedModel {
+  readonly id: string;
+  readonly revision: string;
+  /** LOADING until it has been warmed up; FAILED until it is tried again. */
+  readonly state: "LOADING" | "READY" | "FAILED";
+  /** Why it failed, or what else there is to know: that it runs on another execution provider than the preferred one. */
+  readonly message: string | null;
+  /** Null unless READY. */
+  readonly executionProvider: string | null;
+  /** What it takes of the worker's memory budget. */
+  readonly memoryBytes: number;
+}
+
+/**
+ * Vision models at work, in two verbs: see an image once, answer any number of prompts about it. `model` is a name (an id, `id@revision` or an
+ * alias), which is looked up at each call, or the `model` of a HeldModel, which means the same weights as long as it is held.
+ */
 export interface Engine {
+  /**
+   * Loads a model if need be and keeps it for one run: whatever an alias or the model folders say meanwhile, and however short memory is,
+   * `see` and `answer` then mean this model until `release`. May wait for memory that other runs hold. Throws AppError MODEL_NOT_FOUND,
+   * MODEL_UNAVAILABLE (with the reason), CANCELED.
+   */
+  hold(model: string, signal?: AbortSignal): Promise<HeldModel>;
   /** Decodes and encodes images. One bad image fails alone: its place holds an AppError (SOURCE_CORRUPT …). */
   see(model: string, images: readonly Uint8Array[], signal?: AbortSignal): Promise<(Sight | Error)[]>;
-  /** Answers prompts about seen images as one batch; the answers are what single calls would give. Throws AppError CANCELED when aborted between two tokens. */
+  /**
+   * Answers prompts about seen images as one batch, by the model that saw them; the answers are what single calls would give. Throws AppError
+   * CANCELED when aborted between two tokens, MODEL_UNAVAILABLE where the model that saw is gone (nobody held it, and its files were replaced).
+   */
   answer(model: string, prompts: readonly SightPrompt[], signal?: AbortSignal): Promise<EngineAnswer[]>;
+  /** What is loaded, being loaded or failed lately. */
+  hosted(): readonly HostedModel[];
+  /** Unloads the models to which no name leads any more, as `hold` does in passing; to be called now and then, for when nobody holds any. */
+  tidy(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A model that stays loaded until `release`, which may be called twice. */
+export interface HeldModel {
+  /** For `see` and `answer`, and as the model's part of a cache's key: other weights have another. Not for people. */
+  readonly model: string;
+  readonly id: string;
+  readonly revision: string;
+  release(): void;
 }
 
 /** An image as the model sees it; valid with the engine and model that made it. */
 export interface Sight {
+  /** What made it, as in HeldModel. */
+  readonly model: string;
   /** Pixels of the oriented image. */
   readonly size: Size;
   readonly timings: { readonly decodeMs: number; readonly pixelsMs: number; readonly visionMs: number };
@@ -164,6 +245,8 @@ export interface Sight {
 export interface SightPrompt {
   readonly sight: Sight;
   readonly prompt: string;
+  /** Of the answer: a group of locations that has begun is completed. */
+  readonly locationGroup: LocationGroup | null;
   readonly options: GenerateOptions;
 }
 

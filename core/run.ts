@@ -68,6 +68,8 @@ export interface ImageTimings {
   readonly decodeMs: number;
   readonly pixelsMs: number;
   readonly visionMs: number;
+  /** Whether the worker still knew what the model sees in this image, and did none of this again; absent in older records. */
+  readonly cached?: boolean;
 }
 
 /** One image and the tasks asked of it: the unit of queueing, idempotency, cancel, charge and webhook. Times are milliseconds since 1970. */

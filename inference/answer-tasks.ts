@@ -33,9 +33,20 @@ export async function answerTasks(
     const outcome = failed(sight ?? new Error("The engine returned no image features."));
     return { size: null, imageTimings: null, outcomes: request.tasks.map(() => outcome) };
   }
+  const { model, tasks } = request;
+  return { size: sight.size, imageTimings: sight.timings, outcomes: await answerSeen(engine, { model, sight, tasks }, signal) };
+}
+
+/** Answers all tasks about an image that was seen, as answerTasks does. */
+export async function answerSeen(
+  engine: Engine,
+  request: { model: string; sight: Sight; tasks: readonly TaskRequest[] },
+  signal?: AbortSignal,
+): Promise<TaskOutcome[]> {
+  const { model, sight } = request;
   const { size } = sight;
   const plans = request.tasks.map((task) => plan(task, size));
-  const ask = (questions: (Question | null)[]) => askAll(engine, { model: request.model, sight, plans, questions }, signal);
+  const ask = (questions: (Question | null)[]) => askAll(engine, { model, sight, plans, questions }, signal);
 
   const prepared = await ask(plans.map((plan) => (plan.fault ? null : plan.task.prepare(plan.input))));
   const questions = plans.map((plan, i) => {
@@ -44,14 +55,13 @@ export async function answerTasks(
     return first?.error ? null : plan.task.ask(plan.input, size, first?.answer?.text ?? null);
   });
   const answers = await ask(questions);
-  const outcomes = plans.map((plan, i): TaskOutcome => {
+  return plans.map((plan, i): TaskOutcome => {
     if (plan.fault) return plan.fault;
     const question = questions[i];
     const answer = answers[i]?.answer;
     if (!question || !answer) return failed(prepared[i]?.error ?? answers[i]?.error ?? new Error("The engine returned no answer."));
     return read(question, answer, size);
   });
-  return { size, imageTimings: sight.timings, outcomes };
 }
 
 interface Plan {
@@ -87,7 +97,7 @@ async function askAll(
   const asked: Asked[] = batch.questions.map(() => ({}));
   const open = batch.questions.flatMap((question, i) => {
     const options = batch.plans[i]?.options ?? {};
-    return question ? [{ i, prompt: { sight: batch.sight, prompt: question.prompt, options } }] : [];
+    return question ? [{ i, prompt: { sight: batch.sight, prompt: question.prompt, locationGroup: question.locationGroup, options } }] : [];
   });
   const put = (items: typeof open, answers: readonly EngineAnswer[]) => {
     items.forEach((item, k) => {
@@ -111,7 +121,8 @@ async function askAll(
   return asked;
 }
 
-function concernsAll(error: unknown): boolean {
+/** Whether a failure would be the same for every prompt, so that to ask one of them alone is of no use. */
+export function concernsAll(error: unknown): boolean {
   const { code } = asAppError(error);
   return code === "CANCELED" || code === "MODEL_UNAVAILABLE" || code === "MODEL_NOT_FOUND";
 }

@@ -23,9 +23,14 @@ export interface GenerateOptions {
   readonly lengthPenalty?: number | null;
 }
 
+/** So many location tokens make one thing of an answer: a point of a polygon 2, a box 4, a quad 8. */
+export type LocationGroup = 2 | 4 | 8;
+
 /** One question to the model, and how to read its answer. */
 export interface Question {
   readonly prompt: string;
+  /** Locations of an answer come in groups of this many; null where nothing says so. */
+  readonly locationGroup: LocationGroup | null;
   /** Never throws, whatever the text. */
   read(answer: RawAnswer, size: Size): Reading;
 }

@@ -1,3 +1,4 @@
+import { findModels } from "../../core/model-names.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import type { Run as StoredRun } from "../../core/run.ts";
 import type { RequestContext } from "../context.ts";
@@ -5,8 +6,8 @@ import type { RequestContext } from "../context.ts";
 export const Run = {
   /** A model may leave the service before the runs that it answered. */
   model: async (run: StoredRun, _args: unknown, context: RequestContext) => {
-    const models = await context.models();
-    return models.find(({ id }) => id === run.model) ?? departedModel(run.model);
+    const [model] = findModels(await context.models(), run.model);
+    return model ?? departedModel(run.model);
   },
   /** The tasks know the image that their areas are measured on. */
   tasks: (run: StoredRun) => run.tasks.map((task) => ({ ...task, image: run.image })),
@@ -17,6 +18,8 @@ export const Run = {
   }),
 };
 
-function departedModel(id: string): Omit<ModelInfo, "folder" | "defaults"> {
-  return { id, description: "No longer in this service.", revision: "unknown", precision: "unknown", tasks: [], isDefault: false };
+function departedModel(id: string): ModelInfo {
+  const description = "No longer in this service.";
+  const unknown = { revision: "unknown", precision: "unknown", folder: "", stamp: "", defaults: {} };
+  return { ...unknown, id, description, tasks: [], isDefault: false, aliases: [], fault: description };
 }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { AppError } from "../../core/errors.ts";
+import { exactName } from "../../core/model-names.ts";
 import type { Engine, ModelInfo } from "../../core/ports.ts";
 import { answerTasks, type ImageAnswers, type TaskRequest } from "../../inference/answer-tasks.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
@@ -9,7 +10,7 @@ import type { Box } from "../../schema/geometry.ts";
 import type { GenerateOptions } from "../../schema/task.ts";
 import { planPictures, writePicture } from "../annotated-files.ts";
 import { report } from "../failure.ts";
-import { defaultModel, openLocalModels } from "../local-models.ts";
+import { findModel, openLocalModels } from "../local-models.ts";
 import { outcomeText } from "../print.ts";
 import { openProgress } from "../progress.ts";
 import { onStop } from "../stop.ts";
@@ -47,7 +48,7 @@ export function addAnalyze(program: Command, context: { debug: () => boolean }):
     .option("--length-penalty <x>", "above 1 favours long answers, below 1 short ones", parseNumber)
     .option("--json", "print one JSON object per line and image, with the result types of the API")
     .option("-o, --out <png>", "draw boxes, outlines and labels on the image; with several images, a folder")
-    .option("--model <id>", "one of `vedere models list`")
+    .option("--model <name>", "an id, id@revision or alias of `vedere models list`")
     .option("--data <dir>", "the data folder with pulled models (default: .vedere)")
     .action(async (images: string[], options: AnalyzeOptions) => {
       process.exitCode = await analyze(images, options, context.debug());
@@ -59,7 +60,7 @@ async function analyze(images: readonly string[], options: AnalyzeOptions, debug
   const tasks = chooseTasks(options);
   const pictures = await planPictures(images, options.out ?? null);
   const models = await openLocalModels(config);
-  const model = await defaultModel(models);
+  const model = await findModel(models, config.model);
   refuseUnsupported(tasks, model);
   const signal = onStop(() => {});
   const engine = openEngine({ models, executionProviders: config.executionProviders, threads: config.threads });
@@ -97,7 +98,7 @@ interface Analyzed {
 
 async function analyzeImage(engine: Engine, work: Omit<Analyzed, "answers">, signal: AbortSignal): Promise<Analyzed> {
   const bytes = await readFile(work.image);
-  const answers = await answerTasks(engine, { model: work.model.id, bytes, tasks: work.tasks }, signal);
+  const answers = await answerTasks(engine, { model: exactName(work.model), bytes, tasks: work.tasks }, signal);
   if (work.picture && answers.size) {
     await writePicture(
       work.picture,

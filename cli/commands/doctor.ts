@@ -4,7 +4,8 @@ import { InferenceSession } from "onnxruntime-node";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
 import { describeError } from "../failure.ts";
-import { type Finding, type HealthCheck, healthChecks } from "../health-checks.ts";
+import type { Finding, HealthCheck } from "../finding.ts";
+import { healthChecks } from "../health-checks.ts";
 import { alignColumns } from "../print.ts";
 
 interface DoctorOptions {

@@ -1,16 +1,17 @@
 import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
-import { AppError } from "../../core/errors.ts";
-import { type Precisions, precisionsOf } from "../../inference/florence2/model-files.ts";
-import { usageError } from "../failure.ts";
+import { findModels } from "../../core/model-names.ts";
 import { shortNames } from "../known-models.ts";
 import { findModel, openLocalModels } from "../local-models.ts";
-import { alignColumns } from "../print.ts";
+import { removeAlias, setAlias } from "../model-aliases.ts";
+import { listModels } from "../model-list.ts";
+import { parsePrecisions } from "../precisions.ts";
 import { openProgress } from "../progress.ts";
 import { pullModel } from "../pull.ts";
-import { wordOf } from "../task-options.ts";
 import { howToMend, verifyModel } from "../verify-model.ts";
+import { addBuild } from "./build.ts";
+import { addCompare } from "./compare.ts";
 
 interface DataOption {
   readonly data?: string;
@@ -24,15 +25,15 @@ interface PullOptions extends DataOption {
 
 const dataOption = ["--data <dir>", "the data folder (default: .vedere)"] as const;
 
-/** `vedere models`: which models there are, how to get more, and whether their files are whole. */
+/** `vedere models`: which models there are, how to get more, whether their files are whole, and how alike they are. */
 export function addModels(program: Command): void {
-  const models = program.command("models").description("Lists, fetches and checks models.");
+  const models = program.command("models").description("Lists, fetches, builds, compares and checks models.");
   models
     .command("list")
-    .description("Lists the models of this machine; * marks the default.")
+    .description("Lists the models of this machine, what the workers do with them, and their aliases; * marks the default.")
     .option("--json", "print one JSON array")
     .option(...dataOption)
-    .action(list);
+    .action(listModels);
   models
     .command("pull")
     .description(
@@ -48,22 +49,26 @@ export function addModels(program: Command): void {
     .option(...dataOption)
     .action(pull);
   models
+    .command("alias")
+    .description("Lets a name lead to a model, from now on and for all workers: what clients ask for stays, what answers changes.")
+    .argument("<name>", "the alias")
+    .argument("<target>", "an id, id@revision, or another alias")
+    .option(...dataOption)
+    .action(setAlias);
+  models
+    .command("unalias")
+    .description("Removes an alias.")
+    .argument("<name>")
+    .option(...dataOption)
+    .action(removeAlias);
+  addBuild(models);
+  addCompare(models);
+  models
     .command("verify")
     .description("Checks checksums, and that all graphs open and have the inputs and outputs of Florence-2.")
     .argument("[id]", "one model; all where it is absent")
     .option(...dataOption)
     .action(verify);
-}
-
-async function list(options: DataOption & { readonly json?: true }): Promise<void> {
-  const models = await (await openLocalModels(readConfig(undefined, { dataDir: options.data }))).list();
-  if (options.json) return void process.stdout.write(`${JSON.stringify(models, null, 2)}\n`);
-  for (const model of models) {
-    process.stdout.write(`${model.isDefault ? "*" : " "} ${model.id}  ${model.precision}  revision ${model.revision}\n`);
-    process.stdout.write(
-      alignColumns([[model.description], [`tasks: ${model.tasks.map(wordOf).join(", ")}`], [model.folder]].map((line) => ["", ...line])),
-    );
-  }
 }
 
 async function pull(name: string, options: PullOptions): Promise<void> {
@@ -75,7 +80,7 @@ async function pull(name: string, options: PullOptions): Promise<void> {
     const pulled = await pullModel(hub, {
       name,
       revision: options.revision,
-      precisions: parsePrecisions(options.precision),
+      precisions: parsePrecisions(options.precision, "pull"),
       into: modelPlaces(config).pulled,
       onFiles: (files) => progress.begin(files.reduce((sum, file) => sum + file.sizeBytes, 0)),
       onBytes(file, bytes) {
@@ -91,23 +96,16 @@ async function pull(name: string, options: PullOptions): Promise<void> {
   }
 }
 
-function parsePrecisions(text: string): Precisions {
-  try {
-    return precisionsOf(text);
-  } catch (error) {
-    if (error instanceof AppError) throw usageError(error.message, error.fix ?? "See `vedere models pull --help`.");
-    throw error;
-  }
-}
-
 async function verify(id: string | undefined, options: DataOption): Promise<void> {
   const models = await openLocalModels(readConfig(undefined, { dataDir: options.data }));
-  const chosen = id === undefined ? await models.list() : [await findModel(models, id)];
+  const all = await models.list();
+  const [named] = id === undefined ? [] : findModels(all, id); // broken ones too: they are to be told why
+  const chosen = id === undefined ? all : [named ?? (await findModel(models, id))];
   for (const info of chosen) {
     const { faults, hasChecksums } = await verifyModel(info);
     const checked = hasChecksums
       ? "checksums, graphs, inputs and outputs"
-      : "graphs, inputs and outputs; there is no SHA256SUMS to compare with";
+      : "graphs, inputs and outputs; there are no checksums to compare with";
     process.stdout.write(
       `${faults.length === 0 ? "OK  " : "FAIL"}  ${info.id}  (${checked})\n${faults.map((fault) => `      ${fault}\n`).join("")}`,
     );

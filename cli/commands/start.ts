@@ -9,9 +9,10 @@ import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { sweep } from "../../core/sweep.ts";
 import { prepareHello } from "../hello.ts";
-import { defaultModel } from "../local-models.ts";
+import { findModel } from "../local-models.ts";
 import { localKey, localKeyFile } from "../local-tenant.ts";
 import { openLogger } from "../logger.ts";
+import { modelMemoryMb } from "../model-memory.ts";
 import { onStop } from "../stop.ts";
 import { superviseWorkers } from "../supervise.ts";
 
@@ -34,7 +35,7 @@ export function addStart(program: Command): void {
     .option("--host <address>", "where to listen (default: 127.0.0.1)")
     .option("--port <number>", "0 takes a free one (default: 4000)")
     .option("--data <dir>", "the data folder, made where it is missing (default: .vedere)")
-    .option("--model <id>", "the default model (default: a pulled model, else the embedded one)")
+    .option("--model <name>", "the default model (default: a pulled model, else the embedded one)")
     .option("--workers <n>", "worker processes; 0 runs the gateway alone", workerCount, 1)
     .action(start);
 }
@@ -50,7 +51,8 @@ async function start(options: StartOptions): Promise<void> {
     const greeting = await greet(config, ports, key);
     const stop = { kill: () => {} };
     const signal = onStop(() => stop.kill());
-    const args = ["--data", config.dataDir, ...(config.model === null ? [] : ["--model", config.model])];
+    const memoryMb = String(modelMemoryMb(config, options.workers));
+    const args = ["--data", config.dataDir, "--model-memory-mb", memoryMb, ...(config.model === null ? [] : ["--model", config.model])];
     const workers = superviseWorkers({ count: options.workers, args, signal, log });
     stop.kill = workers.kill;
     process.stdout.write(greeting);
@@ -109,7 +111,7 @@ function listenError(error: unknown, { host, port }: Config): unknown {
 }
 
 async function greet(config: Config, ports: Connection, key: { text: string; isNew: boolean }): Promise<string> {
-  const model = await defaultModel(ports.models);
+  const model = await findModel(ports.models, config.model);
   const curl = await prepareHello(config.dataDir, config.publicUrl);
   return `
   Vedere        ${config.publicUrl}/graphql

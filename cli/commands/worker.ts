@@ -1,43 +1,72 @@
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";
+import { randomBase62 } from "../../core/tenant.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
+import { openModelReports } from "../../inference/model-reports.ts";
 import { runWorker } from "../../inference/worker.ts";
-import { defaultModel } from "../local-models.ts";
+import { findModel } from "../local-models.ts";
 import { openLogger } from "../logger.ts";
+import { modelMemoryMb } from "../model-memory.ts";
 import { onStop } from "../stop.ts";
 
-/** `vedere worker`: takes runs from the queue and answers them, until it is stopped; the run in progress is finished first. */
+/** `vedere worker`: takes runs from the queue and answers them, until it is stopped; the runs in progress are finished first. */
 export function addWorker(program: Command): void {
   program
     .command("worker")
     .description(
-      "Runs one worker on the store of a data folder, beside those of `vedere start`. Ctrl-C stops it after the run that it has.",
+      "Runs one worker on the store of a data folder, beside those of `vedere start`. Ctrl-C stops it after the runs that it has.",
     )
     .option("--data <dir>", "the data folder (default: .vedere)")
-    .option("--model <id>", "the model to have ready (default: the service's default model)")
+    .option("--model <name>", "the model to have ready; others are loaded when runs ask for them (default: the service's default model)")
+    .option("--model-memory-mb <n>", "what loaded models may take together (default: VEDERE_MODEL_MEMORY_MB, else half of the machine's)")
     .action(work);
 }
 
-async function work(options: { readonly data?: string; readonly model?: string }): Promise<void> {
+interface WorkerOptions {
+  readonly data?: string;
+  readonly model?: string;
+  readonly modelMemoryMb?: string;
+}
+
+async function work(options: WorkerOptions): Promise<void> {
   const orphaned = new AbortController();
   process.once("disconnect", () => orphaned.abort()); // `vedere start` is gone: nobody would stop this process any more
   const signal = AbortSignal.any([onStop(() => {}), orphaned.signal]);
-  const config = readConfig(undefined, { dataDir: options.data, model: options.model });
+  const config = readConfig(undefined, { dataDir: options.data, model: options.model, modelMemoryMb: options.modelMemoryMb });
   const logger = openLogger(config, { worker: process.pid });
   const ports = await connect(config);
-  const engine = openEngine({ models: ports.models, executionProviders: config.executionProviders, threads: config.threads });
+  const reports = openModelReports(ports, {
+    workerId: `${hostname()}-${process.pid}-${randomBase62(4)}`,
+    logError: (fields, message) => logger.error(fields, message),
+  });
+  const engine = openEngine({
+    models: ports.models,
+    executionProviders: config.executionProviders,
+    threads: config.threads,
+    memoryBytes: modelMemoryMb(config) * 1e6,
+    onChange: reports.changed,
+    warn: (message, fields) => logger.warn(fields, message),
+  });
+  const ended = new AbortController();
+  const reporting = reports.run(engine, ended.signal);
   try {
-    const { id } = await defaultModel(ports.models);
-    await engine.see(id, []); // loads the model, so that the first run need not wait for it
+    const { id } = await findModel(ports.models, config.model);
+    const ready = await engine.hold(config.model ?? id, signal); // so that the first run need not wait for it
+    ready.release();
     process.send?.("ready");
-    logger.info({ model: id }, "ready");
+    logger.info({ model: ready.id, revision: ready.revision }, "ready");
     await runWorker(ports, engine, {
       signal,
       leaseMs: config.leaseMs,
+      runsAtOnce: config.runsAtOnce,
+      sightCacheBytes: config.sightCacheMb * 1e6,
       log: (event, fields) => logger[event === "error" ? "error" : "info"](fields, event),
     });
   } finally {
+    ended.abort();
+    await reporting;
     await engine.close();
     await ports.close();
     if (process.connected) process.disconnect(); // an open channel to the parent would keep this process alive

@@ -1,7 +1,7 @@
 import { AppError } from "../../core/errors.ts";
 import type { Graphs } from "./graphs.ts";
 import type { Tokens } from "./tokens.ts";
-import { floatsOf, integers, type Value } from "./values.ts";
+import type { Value } from "./values.ts";
 
 /** A prompt about an image. */
 export interface Question {
@@ -13,19 +13,19 @@ export interface Question {
 
 /** What the decoder attends to: one row for each question, short rows filled up on the right and masked. */
 export interface Encoding {
-  /** [B, L, D] */
-  readonly hidden: Value;
+  /** What the decoder reads of the encoder's outputs, by name. */
+  readonly seen: Readonly<Record<string, Value>>;
   /** [B, L]; 0 where a row is filled up. */
   readonly mask: Value;
 }
 
-/** Runs questions through the encoder as one batch: image features first, then the prompt. */
+/** Runs questions through the encoder as one batch: image features first, then the prompt. `outputs` are those that the decoder reads. */
 export async function encodeQuestions(
   graphs: Pick<Graphs, "embed" | "encoder">,
   questions: readonly Question[],
-  model: { width: number; tokens: Pick<Tokens, "pad"> },
+  model: { width: number; tokens: Pick<Tokens, "pad">; outputs: readonly string[] },
 ): Promise<Encoding> {
-  const { width } = model;
+  const { width, outputs } = model;
   const rows = questions.length;
   const promptLength = Math.max(...questions.map(({ ids }) => ids.length));
   const imageLength = (questions[0]?.features.length ?? 0) / width;
@@ -35,8 +35,7 @@ export async function encodeQuestions(
   const length = imageLength + promptLength;
 
   const ids = questions.flatMap((question) => Array.from({ length: promptLength }, (_, i) => question.ids[i] ?? model.tokens.pad));
-  const { inputs_embeds } = await graphs.embed.run({ input_ids: integers(ids, [rows, promptLength]) }, ["inputs_embeds"]);
-  const prompts = floatsOf(inputs_embeds); // [B, S, D]
+  const prompts = await graphs.embed.rowsOf(ids); // [B, S, D]
 
   const joined = new Float32Array(rows * length * width); // [B, L, D]
   const attended = new BigInt64Array(rows * length);
@@ -48,6 +47,5 @@ export async function encodeQuestions(
   }
   const mask = { data: attended, dims: [rows, length] };
   const inputs = { inputs_embeds: { data: joined, dims: [rows, length, width] }, attention_mask: mask };
-  const { last_hidden_state } = await graphs.encoder.run(inputs, ["last_hidden_state"]);
-  return { hidden: last_hidden_state, mask };
+  return { seen: await graphs.encoder.run(inputs, outputs), mask };
 }

@@ -1,201 +1,143 @@
-import { AppError, asAppError } from "../../core/errors.ts";
-import type { Precision } from "../../core/model-layout.ts";
-import type { Engine, EngineAnswer, ModelInfo, Models, Sight, SightPrompt } from "../../core/ports.ts";
-import type { SpecialTokens } from "./beam.ts";
-import { encodeQuestions } from "./encoding.ts";
-import { generate, throwIfCanceled } from "./generate.ts";
-import { type Graphs, openGraphs } from "./graphs.ts";
-import { type ModelConfig, readModelConfig } from "./model-config.ts";
-import { findModelFiles, hashModelFiles, precisionName } from "./model-files.ts";
-import { type Pixels, readPixels, restrictLoaders } from "./pixels.ts";
-import { type SearchOptions, searchOptions } from "./search-options.ts";
-import { openTokens, type Tokens } from "./tokens.ts";
-import { floatsOf } from "./values.ts";
+import { AppError } from "../../core/errors.ts";
+import { exactName, findModels, keyOf, resolveModel } from "../../core/model-names.ts";
+import type { Engine, ModelInfo, Models } from "../../core/ports.ts";
+import { type Hosting, openHosting, type Use } from "../hosting.ts";
+import { answer } from "./answer.ts";
+import { restrictLoaders } from "./pixels.ts";
+import { filesBytes, loadResident, type ResidentModel } from "./resident.ts";
+import { see } from "./see.ts";
 
-/** Images of one run of the vision graph. */
-const imagesMax = 8;
-/** Rows (beams of all prompts) of one run of the decoder: in fp32 the large model's caches of what was seen take 57 MB for each. */
-const rowsMax = 24;
-
-interface LoadedModel {
-  readonly info: ModelInfo;
-  readonly provenance: EngineAnswer["model"];
-  readonly config: ModelConfig;
-  readonly tokens: Tokens;
-  readonly special: SpecialTokens;
-  readonly graphs: Graphs;
-  /** Whether neighbours in a batch leave an answer as it is. */
-  readonly batches: boolean;
+export interface EngineSetup {
+  readonly models: Models;
+  /** Tried in order, and no other is: what is to fall back to the CPU names it last. Absent: the CPU. */
+  readonly executionProviders?: readonly string[];
+  /** Of one operator; null or absent leaves them to ONNX Runtime. */
+  readonly threads?: number | null;
+  /** What the loaded models may take together; absent: no bound. */
+  readonly memoryBytes?: number;
+  /** Called after every change of what `hosted` tells. */
+  readonly onChange?: () => void;
+  /** Takes what operators should know: that a model failed, or runs where it was not meant to. */
+  readonly warn?: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 /**
- * An engine for Florence-2 models in the public ONNX layout. A model is loaded when it is first used and stays loaded until `close`.
- * `executionProviders` are tried in order, and no other is: what is to fall back to the CPU names it last. `threads` are those of one
- * operator; null or absent leaves them to ONNX Runtime. Timings of what went through a graph as one batch are those of the whole batch.
+ * An engine for Florence-2 models. A model is loaded and warmed up when it is first asked for, and stays loaded until memory is short, another
+ * revision takes its place, or `close`. Timings of what went through a graph as one batch are those of the whole batch.
  *
  * Throws AppError: MODEL_NOT_FOUND, MODEL_UNAVAILABLE (what is missing, and the fix), MODEL_FAILED, CANCELED, INVALID (a prompt longer than
  * the model's positions).
  */
-export function openEngine(setup: { models: Models; executionProviders?: readonly string[]; threads?: number | null }): Engine {
-  const settings = { executionProviders: setup.executionProviders ?? ["cpu"], threads: setup.threads ?? null };
-  const loaded = new Map<string, Promise<LoadedModel>>();
-  let isClosed = false;
+export function openEngine(setup: EngineSetup): Engine {
+  const { models, executionProviders = ["cpu"], threads = null, onChange = () => {}, warn = () => {} } = setup;
+  const seenNames = new Set<string>(); // of models that were loaded: where one is gone, that is told
+  const pinned = new Set<string>(); // keys of models that were asked for by their exact names
   restrictLoaders();
 
-  function use(id: string): Promise<LoadedModel> {
-    if (isClosed) throw new AppError("INTERNAL", "The engine is closed.");
-    const known = loaded.get(id);
-    if (known) return known;
-    const loading = loadModel(setup.models, id, settings);
-    loaded.set(id, loading);
-    loading.catch(() => loaded.delete(id)); // a later use tries again: the files may have come
-    return loading;
-  }
-
-  return {
-    see: async (model, images, signal) => see(await use(model), images, signal),
-    answer: async (model, prompts, signal) => answer(await use(model), prompts, signal),
-    async close() {
-      isClosed = true;
-      const models = await Promise.allSettled(loaded.values());
-      loaded.clear();
-      await Promise.all(models.map((model) => (model.status === "fulfilled" ? model.value.graphs.release() : null)));
+  const hosting = openHosting<ResidentModel>({
+    budgetBytes: setup.memoryBytes ?? Number.POSITIVE_INFINITY,
+    sizeOf: filesBytes,
+    async load(info) {
+      const resident = await loadResident(info, { executionProviders, threads });
+      if (resident.note !== null)
+        warn("a model runs on another execution provider than the preferred one", { model: exactName(info), note: resident.note });
+      return resident;
     },
-  };
-}
+    now: () => performance.now(),
+    onChange,
+    warn,
+  });
 
-async function loadModel(
-  models: Models,
-  id: string,
-  settings: { executionProviders: readonly string[]; threads: number | null },
-): Promise<LoadedModel> {
-  const info = (await models.list()).find((model) => model.id === id);
-  if (!info) throw new AppError("MODEL_NOT_FOUND", `There is no model ${id}.`, { fix: "See `vedere models list`." });
-  const [config, tokens, files] = await Promise.all([readModelConfig(info.folder), openTokens(info.folder), findModelFiles(info)]);
-  const hashes = await hashModelFiles(info.folder, files);
-  const graphs = await openGraphs(info.folder, files, settings);
-  return {
-    info,
-    provenance: {
-      id,
-      revision: info.revision,
-      precision: precisionName(files.precisions),
-      executionProvider: graphs.executionProvider,
-      files: hashes,
-    },
-    config,
-    tokens,
-    special: { start: config.decoder.startToken, bos: tokens.bos, eos: tokens.eos, count: tokens.count },
-    graphs,
-    batches: !Object.values(files.precisions).some(isScaledByTensor),
-  };
-}
-
-/**
- * These files quantize activations while they run, with one scale for the whole tensor: in a batch the neighbours would change an answer, so
- * each prompt and each image goes alone (beams of one prompt still go together).
- */
-function isScaledByTensor(precision: Precision): boolean {
-  return precision === "q8" || precision === "int8" || precision === "uint8";
-}
-
-async function see(model: LoadedModel, images: readonly Uint8Array[], signal?: AbortSignal): Promise<(Sight | Error)[]> {
-  const sights: (Sight | Error)[] = [];
-  for (const chunk of chunks(images, () => 1, model.batches ? imagesMax : 1)) {
-    throwIfCanceled(signal);
-    const read = await Promise.all(chunk.map((bytes) => readPixels(bytes, model.config.pixels).catch(asAppError)));
-    throwIfCanceled(signal);
-    const seen = await seePixels(
-      model,
-      read.flatMap((pixels) => (pixels instanceof Error ? [] : pixels)),
-    );
-    sights.push(
-      ...read.map((pixels) => (pixels instanceof Error ? pixels : (seen.shift() ?? new AppError("INTERNAL", "An image got lost.")))),
-    );
+  async function look(isFresh: boolean): Promise<ModelInfo[]> {
+    const all = await models.list({ isFresh });
+    hosting.keepOnly((info) => isWanted(info, { models: all, hosting, isPinned: pinned.has(keyOf(info)) }));
+    return all;
   }
-  return sights;
-}
 
-async function seePixels(model: LoadedModel, images: readonly Pixels[]): Promise<Sight[]> {
-  if (images.length === 0) return [];
-  const { width, height } = model.config.pixels;
-  const started = performance.now();
-  const size = 3 * width * height;
-  const data = new Float32Array(images.length * size); // [B, 3, H, W]
-  images.forEach(({ values }, i) => {
-    data.set(values, i * size);
-  });
-  const { image_features } = await model.graphs.vision.run({ pixel_values: { data, dims: [images.length, 3, height, width] } }, [
-    "image_features",
-  ]);
-  const features = floatsOf(image_features);
-  const length = features.length / images.length;
-  const visionMs = performance.now() - started;
-  return images.map((image, i) => ({
-    size: image.size,
-    timings: { ...image.timings, visionMs },
-    features: features.slice(i * length, (i + 1) * length), // a copy: a sight may outlive its batch
-  }));
-}
-
-async function answer(model: LoadedModel, prompts: readonly SightPrompt[], signal?: AbortSignal): Promise<EngineAnswer[]> {
-  const asked = prompts.map(({ sight, prompt, options }) => ({
-    question: { features: sight.features, ids: encodePrompt(model, sight, prompt) },
-    options: searchOptions(options, model.info.defaults, model.config),
-  }));
-  const answers: EngineAnswer[] = [];
-  for (const chunk of chunks(asked, ({ options }) => options.beams, model.batches ? rowsMax : 1)) {
-    throwIfCanceled(signal);
-    answers.push(...(await answerBatch(model, chunk, signal)));
+  /** The models that a name or a key may mean, the first choice first. What is loaded goes on where its folder is gone or broken. */
+  async function candidates(name: string): Promise<readonly ModelInfo[]> {
+    const listed = soundOf(await look(false), name);
+    if (listed.length > 0) return listed;
+    const loaded = soundOf([...hosting.residents()].reverse(), name);
+    if (loaded.length > 0) return loaded;
+    const all = await look(true); // it may have come a moment ago
+    const fresh = soundOf(all, name);
+    if (fresh.length > 0) return fresh;
+    if (!seenNames.has(name) || findModels(all, name).length > 0) return [resolveModel(all, name)];
+    throw new AppError("MODEL_UNAVAILABLE", `The files of the model ${name} are gone.`, {
+      fix: "Put its folder back, or use another model.",
+    });
   }
-  return answers;
-}
 
-async function answerBatch(
-  model: LoadedModel,
-  asked: readonly { question: { features: Float32Array; ids: readonly number[] }; options: SearchOptions }[],
-  signal: AbortSignal | undefined,
-): Promise<EngineAnswer[]> {
-  const started = performance.now();
-  const { config, graphs, special, tokens } = model;
-  const questions = asked.map(({ question }) => question);
-  const encoding = await encodeQuestions(graphs, questions, { width: config.width, tokens });
-  const encodeMs = performance.now() - started;
-  const options = asked.map((one) => one.options);
-  const found = await generate(graphs, encoding, { options, special, model: config, signal });
-  return found.map(({ best, generateMs }, i) => {
-    const spoken = tokens.decode(best.ids.slice(1), best.logProbabilities);
-    return {
-      text: spoken.map((token) => token.text).join(""),
-      tokens: spoken,
-      finish: best.finish,
-      beams: options[i]?.beams ?? 1,
-      timings: { encodeMs, generateMs, tokens: spoken.length },
-      model: model.provenance,
-    };
-  });
-}
-
-function encodePrompt(model: LoadedModel, sight: Sight, prompt: string): number[] {
-  const ids = model.tokens.encode(prompt);
-  const room = model.config.positionsMax - sight.features.length / model.config.width;
-  if (ids.length <= room) return ids;
-  throw new AppError("INVALID", `The prompt has ${ids.length} tokens; the model takes ${room} beside the image.`, {
-    fix: "Shorten the text.",
-  });
-}
-
-/** Cuts a list into stretches whose costs add up to at most `costMax`, or that hold one item only. */
-function chunks<Item>(items: readonly Item[], cost: (item: Item) => number, costMax: number): Item[][] {
-  const all: Item[][] = [];
-  let room = 0;
-  for (const item of items) {
-    room -= cost(item);
-    if (room < 0 || all.length === 0) {
-      all.push([]);
-      room = costMax - cost(item);
+  /** A revision that cannot be loaded leaves its id to the one before it; a name that means one revision alone fails with it. */
+  async function take(name: string, signal?: AbortSignal): Promise<{ info: ModelInfo; use: Use<ResidentModel> }> {
+    let failure: unknown;
+    for (const info of await candidates(name)) {
+      if (name === exactName(info)) pinned.add(keyOf(info));
+      try {
+        const use = await hosting.take(info, signal);
+        for (const known of [info.id, exactName(info), keyOf(info), ...info.aliases]) seenNames.add(known);
+        return { info, use };
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== "MODEL_UNAVAILABLE") throw error;
+        failure ??= error;
+      }
     }
-    all.at(-1)?.push(item);
+    throw failure;
   }
-  return all;
+
+  async function during<Result>(
+    name: string,
+    signal: AbortSignal | undefined,
+    work: (model: ResidentModel, key: string) => Promise<Result>,
+  ): Promise<Result> {
+    const joined = hosting.join(name);
+    const { info, use } = joined ? { info: joined.model.loaded.info, use: joined } : await take(name, signal);
+    try {
+      return await work(use.model, keyOf(info));
+    } finally {
+      use.release();
+    }
+  }
+
+  return {
+    async hold(name, signal) {
+      const { info, use } = await take(name, signal);
+      return { model: keyOf(info), id: info.id, revision: info.revision, release: use.release };
+    },
+    see: (model, images, signal) =>
+      during(model, signal, async ({ loaded }, key) => {
+        const seen = await see(loaded, images, signal);
+        return seen.map((sight) => (sight instanceof Error ? sight : { ...sight, model: key }));
+      }),
+    async answer(model, prompts, signal) {
+      const [made = model, ...others] = new Set(prompts.map(({ sight }) => sight.model));
+      if (others.length > 0) throw new AppError("INTERNAL", "Images that different models saw cannot be asked about together.");
+      return during(made, signal, ({ loaded }) => answer(loaded, prompts, signal));
+    },
+    hosted: () => hosting.hosted(),
+    async tidy() {
+      await look(false);
+    },
+    close: () => hosting.close(),
+  };
+}
+
+/** By a name or a key. */
+function soundOf(models: readonly ModelInfo[], name: string): readonly ModelInfo[] {
+  const exact = models.filter((info) => keyOf(info) === name);
+  return (exact.length > 0 ? exact : findModels(models, name)).filter(({ fault }) => fault === null);
+}
+
+/** A loaded model is kept as long as a name leads to it; and where its files are gone, until another takes its place. */
+function isWanted(
+  info: ModelInfo,
+  { models, hosting, isPinned }: { models: readonly ModelInfo[]; hosting: Hosting<ResidentModel>; isPinned: boolean },
+): boolean {
+  const ofId = findModels(models, info.id).filter(({ fault }) => fault === null);
+  const listed = models.find((model) => keyOf(model) === keyOf(info));
+  if (!listed || listed.fault !== null) return ofId.length === 0;
+  if (hosting.hasFailed(info) || listed.isDefault || listed.aliases.length > 0 || isPinned) return true;
+  const current = ofId.find((model) => !hosting.hasFailed(model));
+  return current !== undefined && keyOf(current) === keyOf(info);
 }

@@ -12,6 +12,8 @@ export interface RunSettings {
 
 /** One ONNX graph, loaded. */
 export interface Graph {
+  readonly inputTypes: ReadonlyMap<string, Tensor.Type>;
+  readonly outputNames: readonly string[];
   /**
    * Runs the graph: takes of `inputs` those that it declares, in the element types that it declares, and computes only the named outputs
    * (copying the large ones out is not free). Throws AppError MODEL_FAILED.
@@ -44,7 +46,8 @@ export async function openGraph(file: string, settings: RunSettings): Promise<Gr
       throw new AppError("MODEL_FAILED", `The graph ${file} failed.`, { cause });
     }
   }
-  return { run, release: () => session.release() };
+  const inputTypes = new Map(declared.map(({ name, type }) => [name, type]));
+  return { inputTypes, outputNames: session.outputNames, run, release: () => session.release() };
 }
 
 function inputOf({ data, dims }: Value, type: Tensor.Type): Tensor {

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { AppError } from "../../core/errors.ts";
+import { savedOptions } from "../../core/generation.ts";
+import type { GenerateOptions } from "../../schema/task.ts";
 
 /** What the JSON files of a model folder say about it. */
 export interface ModelConfig {
@@ -13,11 +15,8 @@ export interface ModelConfig {
   readonly pixels: PixelFormat;
 }
 
-export interface GenerationDefaults {
-  readonly beams: number | null;
-  readonly maxTokens: number | null;
-  readonly noRepeatNgramSize: number | null;
-  readonly lengthPenalty: number | null;
+/** What the checkpoint says of how to search. */
+export interface GenerationDefaults extends GenerateOptions {
   readonly earlyStopping: boolean | "never" | null;
 }
 
@@ -81,18 +80,8 @@ export function unusable(file: string, what: string, cause?: unknown): AppError 
  * eos 1, pad 0), so those always come from the tokenizer.
  */
 function generationDefaults(generation: Json, text: Json): GenerationDefaults {
-  const given = (key: string) => generation[key] ?? text[key];
-  const early = given("early_stopping");
-  const penalty = given("length_penalty");
-  const newTokens = whole(given("max_new_tokens"));
-  const length = whole(given("max_length")); // the start token counts; 20 is the value transformers writes where nobody chose one
-  return {
-    beams: atLeast(1, whole(given("num_beams"))),
-    maxTokens: atLeast(2, newTokens ?? (length === null || length === 20 ? null : length - 1)),
-    noRepeatNgramSize: whole(given("no_repeat_ngram_size")),
-    lengthPenalty: typeof penalty === "number" ? penalty : null,
-    earlyStopping: typeof early === "boolean" || early === "never" ? early : null,
-  };
+  const early = generation.early_stopping ?? text.early_stopping;
+  return { ...savedOptions(generation, text), earlyStopping: typeof early === "boolean" || early === "never" ? early : null };
 }
 
 function pixelFormat(preprocessor: Json): PixelFormat {

@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "../../core/errors.ts";
-import { type GraphName, graphNames, type Precision, precisionSuffixes } from "../../core/model-layout.ts";
+import { type GraphName, graphNames, type Precision, precisionSuffixes, stepDecoder } from "../../core/model-layout.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import { readJson, unusable } from "./model-config.ts";
 
@@ -13,10 +13,12 @@ export type Precisions = Readonly<Record<GraphName, Precision>>;
 /** Paths relative to the model's folder. */
 export interface ModelFiles {
   readonly precisions: Precisions;
+  /** "step" where `vedere models build` wrote the decoder: `core/model-layout.ts`. */
+  readonly layout: "public" | "step";
   readonly vision: string;
   readonly embed: string;
   readonly encoder: string;
-  /** The same file twice where both branches are merged into one graph. */
+  /** The same file twice in the step layout, and where both branches are merged into one graph. */
   readonly decoder: { readonly first: string; readonly next: string };
 }
 
@@ -38,24 +40,32 @@ export async function findModelFiles(info: Pick<ModelInfo, "id" | "folder" | "pr
     throw unusable(`onnx/${graph}${precisionSuffixes[precision]}.onnx`, `(precision ${precision} of ${info.id}) is missing`);
   };
   const decoder = precisions.decoder_model_merged;
-  const split = find("decoder_model", decoder) && !find("decoder_model_merged", decoder);
+  const step = find(stepDecoder, decoder);
   return {
     precisions,
+    layout: step ? "step" : "public",
     vision: need("vision_encoder", precisions.vision_encoder),
     embed: need("embed_tokens", precisions.embed_tokens),
     encoder: need("encoder_model", precisions.encoder_model),
-    decoder: {
+    decoder: step ? { first: step, next: step } : publicDecoder(),
+  };
+
+  function publicDecoder(): ModelFiles["decoder"] {
+    const split = find("decoder_model", decoder) && !find("decoder_model_merged", decoder);
+    return {
       first: need(split ? "decoder_model" : "decoder_model_merged", decoder),
       next: need(split ? "decoder_with_past_model" : "decoder_model_merged", decoder),
-    },
-  };
+    };
+  }
 }
 
 /** One precision for each graph, out of a single name, a list `graph=name,…` or an object with the graphs as keys. */
 export function precisionsOf(setting: string | Readonly<Record<string, unknown>>): Precisions {
   const given = new Map(typeof setting === "string" ? assignmentsOf(setting) : Object.entries(setting));
-  if (!given.has("decoder_model_merged")) given.set("decoder_model_merged", given.get("decoder_model"));
-  given.delete("decoder_model");
+  for (const otherName of ["decoder_model", stepDecoder]) {
+    if (!given.has("decoder_model_merged") && given.has(otherName)) given.set("decoder_model_merged", given.get(otherName));
+    given.delete(otherName);
+  }
   const of = (graph: GraphName): Precision => {
     const name = given.get(graph);
     given.delete(graph);

@@ -1,3 +1,4 @@
+import { fillOptions } from "../../core/generation.ts";
 import type { GenerateOptions } from "../../schema/task.ts";
 import { optionBounds } from "../../schema/tasks/input.ts";
 import type { GenerationDefaults } from "./model-config.ts";
@@ -25,12 +26,10 @@ export function searchOptions(
   config: { generation: GenerationDefaults; positionsMax: number },
 ): SearchOptions {
   const { generation, positionsMax } = config;
-  const maxTokens = request.maxTokens ?? model.maxTokens ?? generation.maxTokens ?? optionBounds.maxTokens.max;
+  const options = fillOptions(request, model, generation);
   return {
-    beams: request.beams ?? model.beams ?? generation.beams ?? 3,
-    maxTokens: Math.min(maxTokens, positionsMax, optionBounds.maxTokens.max),
-    noRepeatNgramSize: request.noRepeatNgramSize ?? model.noRepeatNgramSize ?? generation.noRepeatNgramSize ?? 3,
-    lengthPenalty: request.lengthPenalty ?? model.lengthPenalty ?? generation.lengthPenalty ?? 1,
+    ...options,
+    maxTokens: Math.min(options.maxTokens, positionsMax, optionBounds.maxTokens.max),
     earlyStopping: generation.earlyStopping ?? true,
   };
 }

@@ -1,4 +1,4 @@
-import { fromFloat16 } from "./float16.ts";
+import { fromFloat16, toFloat16 } from "./float16.ts";
 
 /** Numbers with a shape; a `Uint16Array` holds float16 bits. The first dimension counts the rows of a batch. */
 export interface Value {
@@ -25,10 +25,23 @@ export function gatherRows(source: Value, rows: readonly number[], allocate: (by
 }
 
 /** The numbers of a floating point value. */
-export function floatsOf(value: Value): Float32Array {
-  if (value.data instanceof Float32Array) return value.data;
-  if (value.data instanceof Uint16Array) return fromFloat16(value.data);
+export function floatsOf(value: Value | undefined): Float32Array {
+  if (value?.data instanceof Float32Array) return value.data;
+  if (value?.data instanceof Uint16Array) return fromFloat16(value.data);
   throw new TypeError("Not floating point numbers.");
+}
+
+/** The same numbers in another element type; the value itself where it has that type. */
+export function inElement(value: Value, element: "float32" | "float16"): Value {
+  if (value.data instanceof (element === "float16" ? Uint16Array : Float32Array)) return value;
+  const numbers = floatsOf(value);
+  return { data: element === "float16" ? toFloat16(numbers) : numbers, dims: value.dims };
+}
+
+/** Rows of one size, as one view each: [rows, …] flattened. */
+export function viewsOf(numbers: Float32Array, rows: number): Float32Array[] {
+  const size = numbers.length / rows;
+  return Array.from({ length: rows }, (_, row) => numbers.subarray(row * size, (row + 1) * size));
 }
 
 /** Token ids or a mask as int64. */

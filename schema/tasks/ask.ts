@@ -14,7 +14,7 @@ export const ask: VisionTask<AskInput> = {
   field: "ask",
   check: (input) => checkWords(["question"], input.question, questionLengthMax) ?? checkOptions(input.options),
   prepare: () => null,
-  ask: (input) => ({ prompt: textPrompts["<VQA>"](input.question), read }),
+  ask: (input) => ({ prompt: textPrompts["<VQA>"](input.question), locationGroup: null, read }),
 };
 
 const questionLengthMax = 500;

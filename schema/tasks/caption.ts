@@ -21,7 +21,7 @@ const tokenOf = { BRIEF: "<CAPTION>", DETAILED: "<DETAILED_CAPTION>", MORE_DETAI
 
 /** The question for a caption of the whole image. */
 export function askCaption(detail: CaptionInput["detail"]): Question {
-  return { prompt: plainPrompts[tokenOf[detail]], read };
+  return { prompt: plainPrompts[tokenOf[detail]], locationGroup: null, read };
 }
 
 function read(answer: RawAnswer): Reading {

@@ -22,6 +22,7 @@ export const describeRegion: VisionTask<DescribeRegionInput> = {
     const region = pixelsOf(input.region, size);
     return {
       prompt: regionPrompts[tokenOf[input.as]](locationTokens(region, size)),
+      locationGroup: 4,
       read(answer) {
         const { text, spans, remainder } = readRegionText(answer.text, size);
         const score = scoreOf(answer.tokens, spans);

@@ -14,7 +14,7 @@ export const describeRegions: VisionTask<DescribeRegionsInput> = {
   field: "describeRegions",
   check: (input) => checkOptions(input.options),
   prepare: () => null,
-  ask: () => ({ prompt: plainPrompts["<DENSE_REGION_CAPTION>"], read }),
+  ask: () => ({ prompt: plainPrompts["<DENSE_REGION_CAPTION>"], locationGroup: 4, read }),
 };
 
 function read(answer: RawAnswer, size: Size): Reading {

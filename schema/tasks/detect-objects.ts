@@ -19,6 +19,7 @@ export const detectObjects: VisionTask<DetectObjectsInput> = {
   prepare: () => null,
   ask: ({ labels }) => ({
     prompt: labels ? textPrompts["<OPEN_VOCABULARY_DETECTION>"](labels.join(classSeparator)) : plainPrompts["<OD>"],
+    locationGroup: labels ? 2 : 4, // of given labels the model may draw polygons
     read,
   }),
 };

@@ -23,6 +23,7 @@ export const groundPhrases: VisionTask<GroundPhrasesInput> = {
     const caption = input.caption ?? ownCaption(prepared);
     return {
       prompt: textPrompts["<CAPTION_TO_PHRASE_GROUNDING>"](caption),
+      locationGroup: 4,
       read: (answer, size) => read(caption, answer, size),
     };
   },

@@ -22,10 +22,15 @@ export const prompt: VisionTask<PromptInput> = {
   field: "prompt",
   check: (input) => checkText(["text"], input.text, promptLengthMax) ?? checkOptions(input.options),
   prepare: () => null,
-  ask: (input) => ({ prompt: input.text, read: (answer, size) => read(input.grammar, answer, size) }),
+  ask: ({ text, grammar }) => ({
+    prompt: text,
+    locationGroup: locationGroups[grammar],
+    read: (answer, size) => read(grammar, answer, size),
+  }),
 };
 
 const promptLengthMax = 2000;
+const locationGroups = { TEXT: null, BOXES: 2, QUADS: 8, POLYGONS: 2 } as const; // BOXES reads polygons too
 
 function read(grammar: PromptInput["grammar"], answer: RawAnswer, size: Size): Reading {
   const whole = readText(answer.text);

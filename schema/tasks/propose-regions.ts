@@ -15,7 +15,7 @@ export const proposeRegions: VisionTask<ProposeRegionsInput> = {
   field: "proposeRegions",
   check: (input) => checkOptions(input.options),
   prepare: () => null,
-  ask: () => ({ prompt: plainPrompts["<REGION_PROPOSAL>"], read }),
+  ask: () => ({ prompt: plainPrompts["<REGION_PROPOSAL>"], locationGroup: 4, read }),
 };
 
 function read(answer: RawAnswer, size: Size): Reading {

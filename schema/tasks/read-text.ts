@@ -18,7 +18,9 @@ export const readText: VisionTask<ReadTextInput> = {
   check: (input) => checkOptions(input.options),
   prepare: () => null,
   ask: ({ regions }) =>
-    regions ? { prompt: plainPrompts["<OCR_WITH_REGION>"], read: readRegions } : { prompt: plainPrompts["<OCR>"], read: readWhole },
+    regions
+      ? { prompt: plainPrompts["<OCR_WITH_REGION>"], locationGroup: 8, read: readRegions }
+      : { prompt: plainPrompts["<OCR>"], locationGroup: null, read: readWhole },
 };
 
 /** Lines scored by the tokens that place them. */

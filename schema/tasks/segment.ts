@@ -25,6 +25,7 @@ export const segment: VisionTask<SegmentInput> = {
     prompt: region
       ? regionPrompts["<REGION_TO_SEGMENTATION>"](locationTokens(pixelsOf(region, size), size))
       : textPrompts["<REFERRING_EXPRESSION_SEGMENTATION>"](expression ?? ""),
+    locationGroup: 2,
     read,
   }),
 };

@@ -22,6 +22,7 @@ export interface TestGateway {
   /** Of the tenants ada and bob. */
   readonly keys: { readonly ada: string; readonly bob: string };
   readonly ports: Ports;
+  readonly dataDir: string;
   readonly logged: readonly { readonly level: string; readonly fields: object; readonly message: string }[];
   /** POSTs an operation as ada, or with another Authorization header. */
   ask(query: string, variables?: object, authorization?: string | null): Promise<Answer>;
@@ -59,6 +60,7 @@ export async function startGateway(options: Partial<GatewayOptions> = {}, wrap =
     url,
     keys,
     ports,
+    dataDir: folder,
     logged,
     ask: (query, variables = {}, authorization = `Bearer ${keys.ada}`) =>
       send(`${url}/graphql`, {

@@ -125,6 +125,8 @@ test("doctor finds this machine fit, and leaves nothing behind", async () => {
     "ONNX Runtime",
     "image library",
     "model",
+    "all models",
+    "workers",
     "data folder",
     "disk",
     "port",

@@ -89,7 +89,7 @@ test("a worker that dies is started again, and workers end with their gateway ev
   const seen = new Promise<void>((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`start ended with ${code}`)));
     child.stderr?.on("data", (chunk: Buffer) => {
-      for (const [, pid] of chunk.toString().matchAll(/"worker":(\d+),"model":"[^"]+","msg":"ready"/g)) {
+      for (const [, pid] of chunk.toString().matchAll(/"worker":(\d+),"model":"[^"]+","revision":"[^"]+","msg":"ready"/g)) {
         pids.push(Number(pid));
         if (pids.length === 1) process.kill(Number(pid), "SIGKILL");
       }

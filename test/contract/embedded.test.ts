@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { type Bell, openBell } from "../../adapters/bell.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { openSqlite, type Sqlite } from "../../adapters/sqlite.ts";
+import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import type { Clock, UploadTarget } from "../../core/ports.ts";
 import { imagesContract, uploadReceiverContract } from "./images.ts";
 import { queueContract } from "./queue.ts";
+import { registryContract } from "./registry.ts";
 import { runsContract } from "./runs.ts";
 import { tenantsContract } from "./tenants.ts";
 
@@ -67,6 +69,11 @@ for (const { name, openStore } of [
   tenantsContract(name, async () => {
     const { here, there, close } = openStore();
     return { tenants: sqliteTenants(here.sqlite), elsewhere: sqliteTenants(there.sqlite), close };
+  });
+
+  registryContract(name, async () => {
+    const { here, there, close } = openStore();
+    return { registry: sqliteModels(here.sqlite), elsewhere: sqliteModels(there.sqlite), close };
   });
 
   const openImages = async (clock: Clock) => {

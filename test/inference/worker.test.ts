@@ -22,6 +22,7 @@ let working: { stop: AbortController; ended: Promise<void> }[] = [];
 beforeAll(async () => {
   ports = await connect(config);
   engine = openEngine({ models: ports.models, executionProviders: ["cpu"] });
+  (await engine.hold("florence-2-nano")).release(); // to load it holds the thread for longer than these leases last
 });
 afterEach(async () => {
   for (const { stop } of working) stop.abort();
@@ -36,7 +37,8 @@ afterAll(async () => {
 
 function startWorker(overrides: Partial<typeof ports> = {}): void {
   const stop = new AbortController();
-  working.push({ stop, ended: runWorker({ ...ports, ...overrides }, engine, { signal: stop.signal, log: () => {}, leaseMs: 600 }) });
+  const options = { signal: stop.signal, log: () => {}, leaseMs: 600, runsAtOnce: 8, sightCacheBytes: 0 };
+  working.push({ stop, ended: runWorker({ ...ports, ...overrides }, engine, options) });
 }
 
 async function submit(fields: Partial<Run>): Promise<Run> {

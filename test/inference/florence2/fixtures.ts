@@ -11,7 +11,10 @@ export const nano: ModelInfo = {
   precision: "fp32",
   tasks: [],
   isDefault: true,
+  aliases: [],
+  fault: null,
   folder: nanoFolder,
+  stamp: "",
   defaults: {},
 };
 

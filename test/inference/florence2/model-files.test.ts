@@ -55,6 +55,18 @@ describe("the files of a model", () => {
     await expect(find("fp32")).rejects.toMatchObject({ message: expect.stringContaining("onnx/decoder_with_past_model.onnx") });
   });
 
+  test("may hold the decoder of the step layout, which is taken where it stands beside another", async () => {
+    const others = ["vision_encoder", "embed_tokens", "encoder_model"].map((graph) => `${graph}_q4`);
+    await putGraphs(...others, "decoder_model_merged_q4", "decoder_step");
+    expect(await find("q4")).toMatchObject({ layout: "public", decoder: { first: "onnx/decoder_model_merged_q4.onnx" } });
+    await putGraphs("decoder_step_q4");
+    const files = await find("q4");
+    expect(files).toMatchObject({ layout: "step", decoder: { first: "onnx/decoder_step_q4.onnx", next: "onnx/decoder_step_q4.onnx" } });
+    const hashed = (await hashModelFiles(folder, files)).map((file) => file.path);
+    expect(hashed).toEqual(["onnx/decoder_step_q4.onnx", ...others.map((graph) => `onnx/${graph}.onnx`)].sort());
+    expect(precisionsOf("vision_encoder=fp16,embed_tokens=fp16,encoder_model=q4,decoder_step=q4").decoder_model_merged).toBe("q4");
+  });
+
   test("that are missing are named", async () => {
     await putGraphs("vision_encoder", "embed_tokens", "encoder_model");
     await expect(find("fp32")).rejects.toMatchObject({

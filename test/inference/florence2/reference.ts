@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { nanoFolder } from "./fixtures.ts";
+import { floats, openReferenceDecoder } from "./reference-decoder.ts";
 
 /**
- * Generation as transformers defines it, written down as plainly as it can be and independently of the engine: no cache (the decoder reads
- * the whole prefix at each step), no batch (one beam at a time), every candidate sorted. For florence-2-nano only.
+ * Generation as transformers defines it, written down as plainly as it can be and independently of the engine: no shared cache
+ * (see reference-decoder.ts), no batch (one beam at a time), every candidate sorted. For florence-2-nano only.
  */
 export interface ReferenceOptions {
   beams: number;
@@ -13,6 +13,14 @@ export interface ReferenceOptions {
   noRepeatNgramSize: number;
   lengthPenalty: number;
   earlyStopping: boolean | "never";
+  /** Ours, not transformers': a group of so many locations is completed once it has begun. */
+  locationGroup: number | null;
+}
+
+/** The ids of the locations. */
+export interface Locations {
+  first: number;
+  count: number;
 }
 
 export interface ReferenceAnswer {
@@ -27,42 +35,23 @@ interface Sequence {
   score: number;
 }
 
+const width = 128;
 const bos = 0;
 const eos = 2;
-const width = 128;
-const heads = 8;
-const layers = 2;
 const impossible = -1e9; // what the reference writes where a beam must not be chosen
 
-export async function openReference() {
-  const open = (graph: string) => InferenceSession.create(`${nanoFolder}/onnx/${graph}.onnx`, { intraOpNumThreads: 1 });
+/** Opens florence-2-nano in either layout. */
+export async function openReference(folder: string) {
+  const open = (graph: string) => InferenceSession.create(`${folder}/onnx/${graph}.onnx`, { intraOpNumThreads: 1 });
   const embedGraph = await open("embed_tokens");
   const encoderGraph = await open("encoder_model");
-  const decoderGraph = await open("decoder_model_merged");
-  const tokenizer = new Tokenizer(JSON.parse(readFileSync(`${nanoFolder}/tokenizer.json`, "utf8")), {});
+  const tokenizer = new Tokenizer(JSON.parse(readFileSync(`${folder}/tokenizer.json`, "utf8")), {});
+  const locations = { first: tokenizer.token_to_id("<loc_0>") ?? Number.NaN, count: 1000 };
+  const decoder = await openReferenceDecoder(folder, embed);
 
-  async function embed(ids: number[]): Promise<Float32Array> {
+  async function embed(ids: readonly number[]): Promise<Float32Array> {
     const input = new Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);
     return floats(await embedGraph.run({ input_ids: input }), "inputs_embeds");
-  }
-
-  /** log_softmax of the logits after a prefix. */
-  async function logSoftmaxAfter(ids: number[], hidden: Tensor, mask: Tensor): Promise<number[]> {
-    const feeds: Record<string, Tensor> = {
-      inputs_embeds: new Tensor("float32", await embed(ids), [1, ids.length, width]),
-      encoder_hidden_states: hidden,
-      encoder_attention_mask: mask,
-      use_cache_branch: new Tensor("bool", [false], [1]),
-    };
-    for (const name of decoderGraph.inputNames.filter((input) => input.startsWith("past_key_values"))) {
-      feeds[name] = new Tensor("float32", new Float32Array(), [1, heads, 0, width / heads]);
-    }
-    if (Object.keys(feeds).length !== 4 + 4 * layers) throw new Error("The reference is written for two layers.");
-    const all = floats(await decoderGraph.run(feeds), "logits");
-    const last = Array.from(all.subarray(all.length - all.length / ids.length));
-    const largest = Math.max(...last);
-    const normalizer = largest + Math.log(last.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
-    return last.map((logit) => logit - normalizer);
   }
 
   async function answer(features: Float32Array, prompt: string, options: ReferenceOptions): Promise<ReferenceAnswer> {
@@ -70,20 +59,45 @@ export async function openReference() {
     const length = features.length / width + promptIds.length;
     const mask = new Tensor("int64", new BigInt64Array(length).fill(1n), [1, length]);
     const joined = new Tensor("float32", Float32Array.from([...features, ...(await embed(promptIds))]), [1, length, width]);
-    const encoded = await encoderGraph.run({ inputs_embeds: joined, attention_mask: mask });
-    const hidden = new Tensor("float32", floats(encoded, "last_hidden_state"), [1, length, width]);
-    return search((ids) => logSoftmaxAfter(ids, hidden, mask), options);
+    const seen = { outputs: await encoderGraph.run({ inputs_embeds: joined, attention_mask: mask }), mask };
+    return search(async (ids) => logSoftmax(await decoder.logitsAfter(ids, seen)), options, locations);
   }
 
   async function close() {
-    for (const graph of [embedGraph, encoderGraph, decoderGraph]) await graph.release();
+    for (const graph of [embedGraph, encoderGraph, decoder]) await graph.release();
   }
   return { answer, close };
 }
 
+function logSoftmax(logits: Float32Array): number[] {
+  const all = Array.from(logits);
+  const largest = Math.max(...all);
+  const normalizer = largest + Math.log(all.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+  return all.map((logit) => logit - normalizer);
+}
+
 /** Searches over any function from a prefix (start token first) to log-probabilities. */
-export async function search(logSoftmaxAfter: (ids: number[]) => Promise<number[]>, options: ReferenceOptions): Promise<ReferenceAnswer> {
-  return options.beams === 1 ? greedy(logSoftmaxAfter, options) : beamSearch(logSoftmaxAfter, options);
+export async function search(
+  logSoftmaxAfter: (ids: number[]) => Promise<number[]>,
+  options: ReferenceOptions,
+  locations: Locations,
+): Promise<ReferenceAnswer> {
+  const grouped = async (ids: number[]) => {
+    const all = await logSoftmaxAfter(ids);
+    return isInsideGroup(ids, options, locations) ? amongLocations(all, locations) : all;
+  };
+  return options.beams === 1 ? greedy(grouped, options) : beamSearch(grouped, options);
+}
+
+function isInsideGroup(ids: number[], { locationGroup, maxTokens }: ReferenceOptions, { first, count }: Locations): boolean {
+  const isLocation = (id: number) => id >= first && id < first + count;
+  const last = ids.length - ids.findLastIndex((id) => !isLocation(id)) - 1; // locations since anything else
+  return locationGroup !== null && last % locationGroup !== 0 && ids.length < maxTokens;
+}
+
+function amongLocations(all: number[], { first, count }: Locations): number[] {
+  const share = Math.log(all.slice(first, first + count).reduce((sum, value) => sum + Math.exp(value), 0));
+  return all.map((value, id) => (id >= first && id < first + count ? value - share : Number.NEGATIVE_INFINITY));
 }
 
 async function greedy(logSoftmaxAfter: (ids: number[]) => Promise<number[]>, options: ReferenceOptions): Promise<ReferenceAnswer> {
@@ -103,20 +117,21 @@ async function beamSearch(logSoftmaxAfter: (ids: number[]) => Promise<number[]>,
   let running: Sequence[] = Array.from({ length: beams }, (_, i) => ({ ids: [2], logProbabilities: [], score: i === 0 ? 0 : impossible }));
   let finished: Sequence[] = [];
   for (let generated = 1; generated <= maxTokens; generated += 1) {
-    const candidates: Sequence[] = [];
+    const candidates: { beam: Sequence; raw: number[]; token: number; score: number }[] = [];
     for (const beam of running) {
       const raw = await logSoftmaxAfter(beam.ids);
       for (const [token, score] of process(raw, beam.ids, options).entries()) {
-        const logProbability = raw[token] ?? Number.NaN;
-        candidates.push({
-          ids: [...beam.ids, token],
-          logProbabilities: [...beam.logProbabilities, logProbability],
-          score: beam.score + score,
-        });
+        candidates.push({ beam, raw, token, score: beam.score + score });
       }
     }
     candidates.sort((a, b) => b.score - a.score);
-    const top = candidates.slice(0, 2 * beams);
+    const top = candidates.slice(0, 2 * beams).map(
+      ({ beam, raw, token, score }): Sequence => ({
+        ids: [...beam.ids, token],
+        logProbabilities: [...beam.logProbabilities, raw[token] ?? Number.NaN],
+        score,
+      }),
+    );
     const isOver = (candidate: Sequence) => candidate.ids.at(-1) === eos || generated === maxTokens;
     running = top
       .map((candidate) => ({ ...candidate, score: candidate.score + (isOver(candidate) ? impossible : 0) }))
@@ -150,10 +165,4 @@ function process(raw: number[], ids: number[], options: ReferenceOptions): numbe
     const gram = [...ids, token].slice(-size);
     return gram.length === size && grams.includes(gram.join()) ? Number.NEGATIVE_INFINITY : score;
   });
-}
-
-function floats(outputs: InferenceSession.ReturnType, name: string): Float32Array {
-  const output = outputs[name];
-  if (output instanceof Tensor && output.data instanceof Float32Array) return output.data;
-  throw new Error(`No ${name}.`);
 }

@@ -1,0 +1,52 @@
+import { readConfig } from "../adapters/config.ts";
+import { connectModels } from "../adapters/connect.ts";
+import { AppError } from "../core/errors.ts";
+import { exactName, finalTarget, resolveModel, withAliases } from "../core/model-names.ts";
+import type { ModelRegistry } from "../core/ports.ts";
+import { usageError } from "./failure.ts";
+
+interface DataOption {
+  readonly data?: string;
+}
+
+/** `vedere models alias`: lets a name lead to a model. Throws AppError: INVALID, and MODEL_NOT_FOUND or MODEL_UNAVAILABLE where no model that can be run is at its end. */
+export async function setAlias(name: string, target: string, options: DataOption): Promise<void> {
+  if (!/^\w[\w./-]*$/.test(name))
+    throw usageError(`${JSON.stringify(name)} is no name for an alias.`, "Use letters, digits, and . _ - / after the first.");
+  const config = readConfig(undefined, { dataDir: options.data });
+  const { models, registry, close } = await connectModels(config, { isMade: true });
+  try {
+    if (!registry) throw new Error("There is no store.");
+    const [all, aliases] = [await models.list(), (await registry.aliases()).filter((alias) => alias.name !== name)];
+    if (finalTarget(aliases, target, name) === null) {
+      throw usageError(
+        `${name} would lead to itself through ${target}.`,
+        "Choose an id, id@revision, or an alias that leads to another model.",
+      );
+    }
+    resolveModel(withAliases(all, aliases), target);
+    await registry.setAlias({ name, target });
+    const { id, revision } = resolveModel(withAliases(all, [...aliases, { name, target }]), name);
+    process.stdout.write(`${name} → ${exactName({ id, revision })}\n`);
+  } finally {
+    close();
+  }
+}
+
+/** `vedere models unalias`. Throws AppError MODEL_NOT_FOUND where there is none of this name. */
+export async function removeAlias(name: string, options: DataOption): Promise<void> {
+  const { registry, close } = await connectModels(readConfig(undefined, { dataDir: options.data }));
+  try {
+    if (await registry?.removeAlias(name)) process.stdout.write(`${name} is no alias any more.\n`);
+    else throw await noAlias(name, registry);
+  } finally {
+    close();
+  }
+}
+
+async function noAlias(name: string, registry: ModelRegistry | null): Promise<AppError> {
+  const names = ((await registry?.aliases()) ?? []).map((alias) => alias.name).join(", ");
+  return new AppError("MODEL_NOT_FOUND", `There is no alias ${name}.`, {
+    fix: names ? `There are: ${names}.` : "`vedere models alias` makes one.",
+  });
+}
