@@ -40,8 +40,8 @@ const questions = commonQuestions();
 export async function proveModel(built: ModelInfo, exact: ModelInfo | null, proof: Proof, hooks: ProofHooks): Promise<Parity> {
   const isExact = exact === built;
   const agreementMin = proof.agreementMin ?? (isExact ? 0.999 : 0.98);
-  const interview = { questions, options: interviewOptions };
-  const itself = exact && (await withModel(exact, hooks, (party) => checkBatches(party, interview, hooks.signal)));
+  const brief = { questions, options: { ...interviewOptions, maxTokens: 32 } };
+  const itself = exact && (await withModel(exact, hooks, (party) => checkBatches(party, brief, hooks.signal)));
   const reference = proof.reference ?? exact ?? built;
   if (reference === built && itself) return rounded({ reference: "itself, without batches", agreementMin, ...itself });
   hooks.onPictures(2 * proof.pictures.length);
