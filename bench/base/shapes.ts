@@ -28,7 +28,7 @@ export function settingsOf(shape: ModelShape): Readonly<Record<string, object>> 
         mlp_ratio: vision.mlpRatio,
         projection_dim: vision.projection,
         max_position_embeddings: vision.positionsMax,
-        max_temporal_embeddings: framesMax,
+        max_temporal_embeddings: vision.framesMax,
         in_channels: 3,
         activation_function: "gelu",
         qkv_bias: true,
@@ -85,9 +85,6 @@ export function settingsOf(shape: ModelShape): Readonly<Record<string, object>> 
   };
 }
 
-/** Rows of the temporal embedding; a picture is frame 0. */
-export const framesMax = 100;
-
 function baseShape(): ModelShape {
   const layers = { layers: 6, heads: 12, middle: 3072 };
   return {
@@ -98,6 +95,7 @@ function baseShape(): ModelShape {
       mlpRatio: 4,
       projection: 768,
       positionsMax: 50,
+      framesMax: 100,
     },
     text: { width: 768, encoder: layers, decoder: layers, positionsMax: 1024, vocabulary: 51289, firstLocation: 50269 },
   };
@@ -113,6 +111,7 @@ function tinyShape(): ModelShape {
       mlpRatio: 4,
       projection: 64,
       positionsMax: 50,
+      framesMax: 100,
     },
     text: { width: 64, encoder: layers, decoder: layers, positionsMax: 1024, vocabulary: 1619, firstLocation: 599 },
   };

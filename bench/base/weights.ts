@@ -1,5 +1,4 @@
 import type { ModelShape, StageShape } from "../../inference/build/shape.ts";
-import { framesMax } from "./shapes.ts";
 
 /** A tensor of a random checkpoint: its name in transformers' own spelling, and how its values are drawn. */
 export interface RandomTensor {
@@ -32,7 +31,11 @@ export function randomTensors({ vision, text }: ModelShape): RandomTensor[] {
     ...norm(`${projector}.image_proj_norm`, vision.projection),
     { name: `${projector}.image_position_embed.row_embeddings.weight`, dims: [vision.positionsMax, width / 2], fill: embedding },
     { name: `${projector}.image_position_embed.column_embeddings.weight`, dims: [vision.positionsMax, width - width / 2], fill: embedding },
-    { name: `${projector}.visual_temporal_embed.pos_idx_to_embed`, dims: [framesMax, width], fill: (values) => cosines(values, width) },
+    {
+      name: `${projector}.visual_temporal_embed.pos_idx_to_embed`,
+      dims: [vision.framesMax, width],
+      fill: (values) => cosines(values, width),
+    },
     {
       name: `${language}.shared.weight`,
       dims: [text.vocabulary, text.width],

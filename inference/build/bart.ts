@@ -48,8 +48,9 @@ export function bart(
     norm: (x, name) => scope.op("LayerNormalization", [x, ...affine(name)], { axis: -1, epsilon }),
     joinNorm,
     feed(x, layer, middle) {
-      const wide = arithmetic.linear(scope, x, { weight: matrix(`${layer}.fc1`, width, middle), bias: tensor(`${layer}.fc1.bias`, [middle]) });
-      return joinNorm(x, scope.contrib("Gelu", [wide]), { linear: `${layer}.fc2`, norm: `${layer}.final_layer_norm`, from: middle });
+      const first = { weight: matrix(`${layer}.fc1`, width, middle), bias: tensor(`${layer}.fc1.bias`, [middle]) };
+      const bent = scope.contrib("Gelu", [arithmetic.linear(scope, x, first)]);
+      return joinNorm(x, bent, { linear: `${layer}.fc2`, norm: `${layer}.final_layer_norm`, from: middle });
     },
   };
 }

@@ -18,6 +18,8 @@ export interface VisionShape {
   readonly projection: number;
   /** Rows of the row and the column embedding each. */
   readonly positionsMax: number;
+  /** Rows of the temporal embedding; a picture is frame 0. */
+  readonly framesMax: number;
 }
 
 export interface StageShape {
@@ -70,7 +72,8 @@ function visionShape(json: Json, image: VisionShape["image"]): VisionShape {
     const patch = { size: at(sizes, i), stride: at(strides, i), padding: at(paddings, i), normFirst: normFirst[i] === true };
     return { width, depth: at(depths, i), heads: at(heads, i), groups: at(groups, i), patch };
   });
-  const position = json.image_pos_embed === undefined ? json : part(json, "image_pos_embed");
+  const inner = (name: string) => (json[name] === undefined ? json : part(json, name));
+  const [position, time] = [inner("image_pos_embed"), inner("visual_temporal_embedding")];
   return {
     image,
     stages,
@@ -78,6 +81,7 @@ function visionShape(json: Json, image: VisionShape["image"]): VisionShape {
     mlpRatio: typeof json.mlp_ratio === "number" ? json.mlp_ratio : 4,
     projection: count(json, "projection_dim"),
     positionsMax: count(position, position === json ? "max_position_embeddings" : "max_pos_embeddings"),
+    framesMax: count(time, "max_temporal_embeddings"),
   };
 }
 

@@ -6,9 +6,6 @@ import { rowsOf, type Tensor, transposed } from "./tensor.ts";
 import { channelAttentionResidual, windowAttentionResidual } from "./vision-attention.ts";
 import { depthwiseResidual, type Grid, layerNorm, mlpResidual, patchConvolution, type Site } from "./vision-layers.ts";
 
-/** A shape whose config tells how many rows the temporal embedding has; the public models' have 100. */
-export type SeeingShape = VisionShape & { readonly framesMax?: number };
-
 const tower = "model.vision_tower";
 const projector = "model.multi_modal_projector";
 
@@ -16,7 +13,7 @@ const projector = "model.multi_modal_projector";
  * DaViT and the projector: pixel_values f32 [B, 3, height, width] -> image_features f32 [B, 1 + N, projection], the mean of the N cells in front.
  * B is free, the picture's size is the shape's.
  */
-export function visionGraph(shape: SeeingShape, checkpoint: Checkpoint, arithmetic: Arithmetic): Graph {
+export function visionGraph(shape: VisionShape, checkpoint: Checkpoint, arithmetic: Arithmetic): Graph {
   const graph = buildGraph();
   const site: Site = { scope: graph, arithmetic, checkpoint };
   const { height, width } = shape.image;
@@ -53,7 +50,7 @@ function blockPair(site: Site, x: Grid, { name, stage, shape }: { name: string; 
 }
 
 /** To tokens of the language model's width. One matrix on numbers that no norm has evened out: it is never quantised. */
-function project({ scope, arithmetic, checkpoint }: Site, grid: Grid, { positionsMax, projection, framesMax = 100 }: SeeingShape): Name {
+function project({ scope, arithmetic, checkpoint }: Site, grid: Grid, { positionsMax, projection, framesMax }: VisionShape): Name {
   const { channels } = grid;
   const cells = grid.height * grid.width;
   const half = Math.floor(channels / 2);

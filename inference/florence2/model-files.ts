@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { AppError } from "../../core/errors.ts";
 import { type GraphName, graphNames, type Precision, precisionSuffixes, stepDecoder } from "../../core/model-layout.ts";
 import type { ModelInfo } from "../../core/ports.ts";
-import { readJson, unusable } from "./model-config.ts";
+import { unusable } from "./model-config.ts";
 
 export type Precisions = Readonly<Record<GraphName, Precision>>;
 
@@ -23,12 +23,10 @@ export interface ModelFiles {
 }
 
 /**
- * Chooses the graph files of a model. The precision is one name for all graphs, or one for each: `vision_encoder=fp16,…` in `info`, or
- * an object in the folder's vedere.json. Throws AppError MODEL_UNAVAILABLE, naming the file that is missing.
+ * Chooses the graph files of a model. The precision is one name for all graphs, or one for each: `vision_encoder=fp16,…`. Throws AppError MODEL_UNAVAILABLE, naming the file that is missing.
  */
 export async function findModelFiles(info: Pick<ModelInfo, "id" | "folder" | "precision">): Promise<ModelFiles> {
-  const declared = (await readJson(info.folder, "vedere.json", {})).precision;
-  const precisions = precisionsOf(typeof declared === "object" && declared !== null ? { ...declared } : info.precision);
+  const precisions = precisionsOf(info.precision);
   const present = new Set(await filesIn(info.folder));
   const find = (graph: string, precision: Precision) => {
     const file = `onnx/${graph}${precisionSuffixes[precision]}.onnx`;

@@ -52,6 +52,7 @@ test("a random checkpoint has the tensors of one that transformers' code has wri
       mlpRatio: vision.mlp_ratio,
       projection: vision.projection_dim,
       positionsMax: vision.max_position_embeddings,
+      framesMax: vision.max_temporal_embeddings,
     },
     text: {
       width: text.d_model,

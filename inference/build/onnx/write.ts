@@ -8,6 +8,8 @@ import { type Attribute, type Branch, elements, type Graph, type Operator, type 
 const messageBytesMax = 2 ** 31 - 1;
 /** What a graph's operators take at most, beside its weights. */
 const operatorsBytesMax = 2 ** 26;
+/** Smaller ones, a reshape's sizes among them, stay in the graph: ONNX Runtime must read those before it reads what lies beside. */
+const externalBytesMin = 1024;
 /** Weights in a file beside the graph begin at multiples of this, so that they can be mapped into memory. */
 const alignment = 4096;
 
@@ -22,14 +24,19 @@ const fieldNumber = { graph: 7, initializer: 5, rawData: 9 } as const;
 const [int64Attribute, floatAttribute, stringAttribute, graphAttribute, int64sAttribute] = [2, 1, 3, 5, 7];
 
 /**
- * Writes a graph as an ONNX file, one weight in memory at a time; `written` hears of every weight's bytes. Where the file would pass 2 GB
- * the weights go to `${file}_data` beside it. Returns the files written.
+ * Writes a graph as an ONNX file, one weight in memory at a time; `written` hears of every weight's bytes. Where the file would pass
+ * `fileBytesMax`, 2 GB, the weights go to `${file}_data` beside it. Returns the files written.
  *
  * A protobuf message may be written in pieces: its fields in any order, each a tag, a length and that many bytes.
  */
-export async function writeGraph(file: string, graph: Graph, written: (bytes: number) => void = () => {}): Promise<string[]> {
+export async function writeGraph(
+  file: string,
+  graph: Graph,
+  written: (bytes: number) => void = () => {},
+  fileBytesMax: number = messageBytesMax,
+): Promise<string[]> {
   const weightBytes = graph.weights.reduce((sum, weight) => sum + byteLength(weight), 0);
-  const external = weightBytes + operatorsBytesMax > messageBytesMax ? `${file}_data` : null;
+  const external = weightBytes + operatorsBytesMax > fileBytesMax ? `${file}_data` : null;
   const output = await open(file, "w");
   try {
     await (external === null ? writeInline(output, graph, written) : writeExternal(output, graph, { file: external, written }));
@@ -61,18 +68,22 @@ async function writeInline(output: FileHandle, graph: Graph, written: (bytes: nu
 
 async function writeExternal(output: FileHandle, graph: Graph, data: { file: string; written: (bytes: number) => void }): Promise<void> {
   const location = basename(data.file);
+  const isExternal = (weight: Weight) => byteLength(weight) >= externalBytesMin;
+  const inner = graph.weights.filter((weight) => !isExternal(weight));
+  const outer = graph.weights.filter(isExternal);
+  const inside = await Promise.all(inner.map(async (weight) => ({ ...tensorMessage(weight), raw_data: await readWeight(weight) })));
   let offset = 0;
-  const initializer = graph.weights.map((weight) => {
+  const beside = outer.map((weight) => {
     const entries = { location, offset: String(offset), length: String(byteLength(weight)) };
     const external_data = Object.entries(entries).map(([key, value]) => ({ key, value }));
     offset += Math.ceil(byteLength(weight) / alignment) * alignment;
     return { ...tensorMessage(weight), external_data, data_location: 1 };
   });
-  const encoded = GraphProto.encode({ ...graphMessage(graph), initializer }).finish();
+  const encoded = GraphProto.encode({ ...graphMessage(graph), initializer: [...inside, ...beside] }).finish();
   await output.writeFile(Buffer.concat([modelHead(), fieldHead(fieldNumber.graph, encoded.length), encoded]));
   const weights = await open(data.file, "w");
   try {
-    for (const weight of graph.weights) {
+    for (const weight of outer) {
       const padding = -byteLength(weight) % alignment;
       await weights.writeFile(await readWeight(weight));
       await weights.writeFile(new Uint8Array(padding === 0 ? 0 : alignment + padding));
@@ -81,6 +92,7 @@ async function writeExternal(output: FileHandle, graph: Graph, data: { file: str
   } finally {
     await weights.close();
   }
+  data.written(inner.reduce((sum, weight) => sum + byteLength(weight), 0));
 }
 
 async function readWeight(weight: Weight & { readonly name: string }): Promise<Uint8Array> {

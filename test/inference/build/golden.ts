@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { type Checkpoint, openCheckpoint } from "../../../inference/build/checkpoint.ts";
 import { openSafeTensors } from "../../../inference/build/safetensors.ts";
-import type { SeeingShape } from "../../../inference/build/vision-graph.ts";
+import type { VisionShape } from "../../../inference/build/shape.ts";
 
 export const goldenNames = ["one-stage", "two-stages", "three-stages", "four-stages"];
 
 export interface Golden {
-  readonly shape: SeeingShape;
+  readonly shape: VisionShape;
   readonly checkpoint: Checkpoint;
   /** What PyTorch computes, by name. */
   tensor(name: string): Promise<Float32Array>;
@@ -21,7 +21,7 @@ export async function openGolden(name: string): Promise<Golden> {
 }
 
 /** The vision tower's shape from a config.json in transformers' own spelling. */
-export function shapeOf(folder: string): SeeingShape {
+export function shapeOf(folder: string): VisionShape {
   const json = (file: string) => JSON.parse(readFileSync(`${folder}/${file}`, "utf8"));
   const { vision_config: vision } = json("config.json");
   const { size } = json("preprocessor_config.json");
@@ -48,6 +48,6 @@ export function shapeOf(folder: string): SeeingShape {
 }
 
 /** The pixels that goldens are computed from: [batch, 3, height, width]. */
-export function goldenPixels({ image }: SeeingShape, batch: number): Float32Array {
+export function goldenPixels({ image }: VisionShape, batch: number): Float32Array {
   return Float32Array.from({ length: batch * 3 * image.width * image.height }, (_, i) => ((i * 37 + i * i * 11) % 509) / 254 - 1);
 }

@@ -2,7 +2,8 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { arithmeticOf, type BuiltPrecision } from "../../../inference/build/arithmetic.ts";
 import { type Checkpoint, openCheckpoint } from "../../../inference/build/checkpoint.ts";
-import { type SeeingShape, visionGraph } from "../../../inference/build/vision-graph.ts";
+import type { VisionShape } from "../../../inference/build/shape.ts";
+import { visionGraph } from "../../../inference/build/vision-graph.ts";
 import { goldenNames, goldenPixels, openGolden, shapeOf } from "./golden.ts";
 import { openGraph, type RunGraph, relativeError } from "./run-graph.ts";
 
@@ -12,11 +13,11 @@ const nano = "models/florence-2-nano";
 
 type Eyes = (pixels: Float32Array) => Promise<{ dims: readonly number[]; values: Float32Array }>;
 
-async function openEyes(model: { shape: SeeingShape; checkpoint: Checkpoint }, precision: BuiltPrecision): Promise<Eyes> {
+async function openEyes(model: { shape: VisionShape; checkpoint: Checkpoint }, precision: BuiltPrecision): Promise<Eyes> {
   return eyesOf(model.shape, await openGraph(visionGraph(model.shape, model.checkpoint, arithmeticOf(precision))));
 }
 
-function eyesOf({ image: { width, height } }: SeeingShape, run: RunGraph): Eyes {
+function eyesOf({ image: { width, height } }: VisionShape, run: RunGraph): Eyes {
   return async (pixels) => {
     const { image_features: features } = await run({
       pixel_values: new Tensor(pixels, [pixels.length / (3 * width * height), 3, height, width]),

@@ -37,15 +37,12 @@ describe("the files of a model", () => {
     });
   });
 
-  test("may have a precision for each graph, by the model's setting or by vedere.json", async () => {
+  test("may have a precision for each graph", async () => {
     await putGraphs("vision_encoder_fp16", "embed_tokens_fp16", "encoder_model_q4", "decoder_model_merged_q4");
     const mixed = "vision_encoder=fp16,embed_tokens=fp16,encoder_model=q4,decoder_model_merged=q4";
     const files = await find(mixed);
     expect(files).toMatchObject({ vision: "onnx/vision_encoder_fp16.onnx", decoder: { first: "onnx/decoder_model_merged_q4.onnx" } });
     expect(precisionName(files.precisions)).toBe(mixed);
-    const declared = { vision_encoder: "fp16", embed_tokens: "fp16", encoder_model: "q4", decoder_model: "q4" };
-    await put("vedere.json", JSON.stringify({ precision: declared }));
-    expect(await find("whatever the object was called")).toEqual(files);
   });
 
   test("may hold the decoder as two graphs", async () => {
