@@ -7,6 +7,7 @@ import { type Precisions, precisionName, precisionsOf } from "../inference/flore
 import { type About, writeManifest } from "./built-manifest.ts";
 import { makeFolder } from "./draft.ts";
 import { usageError } from "./failure.ts";
+import { percent } from "./print.ts";
 import { type Parity, type Proof, type ProofHooks, proveModel } from "./prove-model.ts";
 
 export interface BuildRequest {
@@ -110,7 +111,8 @@ async function requireSpace(folder: string, bytes: number): Promise<void> {
 }
 
 function notReady({ reference, tokenAgreement, agreementMin, exactAnswers }: Parity): AppError {
-  const figures = `${tokenAgreement} of the tokens agree with ${reference} (at least ${agreementMin} must), ${exactAnswers} of the answers are the same`;
+  const least = `at least ${percent(agreementMin)} must`;
+  const figures = `${percent(tokenAgreement)} of the tokens agree with ${reference} (${least}), ${percent(exactAnswers)} of the answers are the same`;
   return new AppError("MODEL_FAILED", `The model was built, but it is not ready: ${figures}.`, {
     fix: "Choose another --precision, or one for each graph; --keep-unready keeps it for `vedere models compare`; --agreement-min moves the bound.",
   });

@@ -34,6 +34,11 @@ export function alignColumns(lines: readonly (readonly string[])[]): string {
   return lines.map((line) => `  ${line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd().concat("\n")).join("");
 }
 
+/** A share from 0 to 1 for readers, rounded down: only all is 100 %. */
+export function percent(share: number): string {
+  return `${Math.floor(share * 1_000) / 10} %`;
+}
+
 function cells({ text, score, box, note = "" }: Row): string[] {
   const shown = text.replace(/\s*\n\s*/g, " / ").replace(/\p{Cc}+/gu, " "); // an answer must not steer the terminal
   if (!box) return [score.toFixed(2), shown];

@@ -9,6 +9,7 @@ import { usageError } from "../failure.ts";
 import { modelAt } from "../model-at.ts";
 import { picturesIn, samplesFolder } from "../pictures.ts";
 import { parsePrecisions } from "../precisions.ts";
+import { percent } from "../print.ts";
 import { openProgress } from "../progress.ts";
 import { onStop } from "../stop.ts";
 import { taskWords, wordOf } from "../task-options.ts";
@@ -113,7 +114,7 @@ async function build(checkpoint: string, options: BuildOptions): Promise<void> {
 
 function outcomeOf(id: string, folder: string, { parity, isReady }: Built): string {
   const { tokenAgreement, exactAnswers, questions, images, reference } = parity;
-  const figures = `${tokenAgreement} of the tokens and ${exactAnswers} of ${questions} answers about ${images} images agree with ${reference}`;
+  const figures = `${percent(tokenAgreement)} of the tokens and ${percent(exactAnswers)} of ${questions} answers about ${images} images agree with ${reference}`;
   return `${id} ${isReady ? "is ready" : "is kept, but not ready and not served"}: ${folder}\n${figures}.\n`;
 }
 
