@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { KeyPorts } from "../core/api-keys.ts";
 import { AppError } from "../core/errors.ts";
 import type { Clock, ModelRegistry, Ports } from "../core/ports.ts";
 import { openBell } from "./bell.ts";
@@ -68,6 +69,18 @@ export async function connectModels(config: Config, { isMade }: { isMade: boolea
 
 export interface ModelConnection extends Pick<Ports, "models" | "clock"> {
   readonly registry: ModelRegistry | null;
+  close(): void;
+}
+
+/** The tenants and their keys, without the rest of the service. Throws AppError as `connect`, but not for the models. */
+export async function connectTenants(config: Config): Promise<TenantConnection> {
+  prepareFolder(config.dataDir);
+  const pepper = config.secret ?? (await serviceSecret(config.dataDir));
+  const sqlite = openSqlite(databaseOf(config));
+  return { tenants: sqliteTenants(sqlite), clock: systemClock, pepper, close: () => sqlite.close() };
+}
+
+export interface TenantConnection extends KeyPorts {
   close(): void;
 }
 

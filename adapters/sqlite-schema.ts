@@ -87,4 +87,12 @@ export const migrations: readonly string[] = [
     data TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE tenants ADD COLUMN disabled_at INTEGER;
+  ALTER TABLE api_keys ADD COLUMN name TEXT NOT NULL DEFAULT '';
+  ALTER TABLE api_keys ADD COLUMN scopes TEXT NOT NULL
+    DEFAULT '["RUNS_READ","RUNS_WRITE","IMAGES_WRITE","WEBHOOKS_ADMIN","KEYS_ADMIN","USAGE_READ"]';
+  ALTER TABLE api_keys ADD COLUMN expires_at INTEGER;
+  CREATE INDEX api_keys_of_tenant ON api_keys (tenant_id, created_at DESC);
+  `,
 ];

@@ -1,6 +1,7 @@
+import type { KeyPorts } from "../core/api-keys.ts";
 import { AppError } from "../core/errors.ts";
 import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
-import { type ApiKey, keyAdmits, parseKey } from "../core/tenant.ts";
+import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
 import type { FetchSettings } from "./fetch-image.ts";
 
 /** Where the gateway writes what happened; a pino logger is one. */
@@ -13,11 +14,14 @@ export interface Log {
 export interface Caller {
   readonly tenantId: string;
   readonly keyId: string;
+  readonly scopes: readonly Scope[];
 }
 
 /** What the resolvers of one request share. */
 export interface RequestContext {
   readonly ports: Ports;
+  /** Under which the secrets of API keys are hashed. */
+  readonly pepper: string;
   readonly caller: Caller;
   readonly requestId: string;
   readonly log: Log;
@@ -32,24 +36,26 @@ export interface RequestContext {
 
 /**
  * Whose key an Authorization header carries. Throws AppError UNAUTHENTICATED; a key that is unknown, has another secret or is revoked
- * is refused with the same words and after the same work.
+ * is refused with the same words and after the same work; so is one that has expired, or whose tenant is disabled.
  */
-export async function authenticate(
-  authorization: string | null,
-  { tenants, pepper }: { tenants: Ports["tenants"]; pepper: string },
-): Promise<Caller> {
+export async function authenticate(authorization: string | null, { tenants, clock, pepper }: KeyPorts): Promise<Caller> {
   const [, text] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
   if (text === undefined) throw unauthenticated("This request carries no API key.");
   const parsed = parseKey(text);
   if (!parsed) throw unauthenticated("This API key is malformed (typing mistake?).");
   const key = await tenants.findKey(parsed.id);
-  const isAdmitted = keyAdmits(key ?? nobody, parsed.secret, pepper);
-  if (!key || !isAdmitted) throw unauthenticated("This API key is unknown.");
-  return { tenantId: key.tenantId, keyId: key.id };
+  const isAdmitted = keyAdmits(key ?? nobody, parsed.secret, { pepper, now: clock.now() });
+  const tenant = await tenants.get(key?.tenantId ?? "");
+  if (!key || !isAdmitted || tenant?.disabledAt !== null)
+    throw unauthenticated("This API key is unknown, or does not admit anybody any more.");
+  return { tenantId: key.tenantId, keyId: key.id, scopes: key.scopes };
 }
 
 /** Stands in for a key that does not exist, so that its absence takes as long to find out as a wrong secret. No secret has this hash. */
-const nobody: ApiKey = { id: "", tenantId: "", secretHash: "0".repeat(64), createdAt: 0, revokedAt: 0 };
+const nobody: ApiKey = {
+  ...{ id: "", tenantId: "", name: "", scopes: [], createdAt: 0, expiresAt: 0, revokedAt: 0 },
+  secretHash: "0".repeat(64),
+};
 
 function unauthenticated(message: string): AppError {
   return new AppError("UNAUTHENTICATED", `${message} Send one as the header "Authorization: Bearer vdr_live_…".`);

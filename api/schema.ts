@@ -2,38 +2,53 @@ import { readFileSync } from "node:fs";
 import { makeExecutableSchema } from "@graphql-tools/schema";
 import type { GraphQLSchema } from "graphql";
 import type { RequestContext } from "./context.ts";
+import { apiKeyCreate } from "./mutations/api-key-create.ts";
+import { apiKeyReroll } from "./mutations/api-key-reroll.ts";
+import { apiKeyRevoke } from "./mutations/api-key-revoke.ts";
 import { runCancel } from "./mutations/run-cancel.ts";
 import { runCreate } from "./mutations/run-create.ts";
 import { runsCreate } from "./mutations/runs-create.ts";
+import { tenantCreate } from "./mutations/tenant-create.ts";
+import { tenantDisable, tenantEnable } from "./mutations/tenant-disable.ts";
 import { uploadsCreate } from "./mutations/uploads-create.ts";
 import { models } from "./queries/models.ts";
 import { node } from "./queries/node.ts";
 import { run } from "./queries/run.ts";
 import { runs } from "./queries/runs.ts";
+import { tenant } from "./queries/tenant.ts";
+import { tenants } from "./queries/tenants.ts";
 import { viewer } from "./queries/viewer.ts";
 import { scalars } from "./scalars.ts";
+import { enforceScopes } from "./scopes.ts";
 import { runProgress } from "./subscriptions/run-progress.ts";
 import { Model } from "./types/model.ts";
 import { Node } from "./types/node.ts";
 import { Run } from "./types/run.ts";
 import { RunTask } from "./types/run-task.ts";
 import { TaskResult } from "./types/task-result.ts";
+import { Tenant } from "./types/tenant.ts";
 
 /** The SDL with its resolvers; a resolver that the SDL does not name is an error. Works from the sources and from dist/. */
 export function buildGatewaySchema(): GraphQLSchema {
-  return makeExecutableSchema<RequestContext>({
+  const schema = makeExecutableSchema<RequestContext>({
     typeDefs: readFileSync(new URL("../schema/schema.graphql", import.meta.url), "utf8"),
     resolvers: {
       ...scalars,
-      Query: { viewer, node, run, runs, models },
-      Mutation: { runCreate, runsCreate, runCancel, uploadsCreate },
+      Query: { viewer, node, run, runs, models, tenant, tenants },
+      Mutation: {
+        ...{ runCreate, runsCreate, runCancel, uploadsCreate },
+        ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
+        ...{ tenantCreate, tenantDisable, tenantEnable },
+      },
       Subscription: { runProgress },
       Model,
       Node,
       Run,
       RunTask,
       TaskResult,
+      Tenant,
     },
     resolverValidationOptions: { requireResolversToMatchSchema: "error", requireResolversForResolveType: "error" },
   });
+  return enforceScopes(schema);
 }

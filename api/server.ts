@@ -11,6 +11,7 @@ import { graphiqlPages } from "./graphiql/serve.ts";
 import { startGraphqlServer } from "./graphql.ts";
 import { answerReadiness } from "./health.ts";
 import { allowImageLoadersOnly } from "./image-probe.ts";
+import { isFromBrowser, isOfThisMachine } from "./origin.ts";
 import { refusal } from "./refusal.ts";
 import { isJson, readGraphqlRequest } from "./request-body.ts";
 import { buildGatewaySchema } from "./schema.ts";
@@ -54,22 +55,34 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   async function route(request: Request, peer: Peer, requestId: string): Promise<Response> {
     const path = new URL(request.url).pathname;
-    if (path === "/graphql" || path === "/graphql/stream") return answerGraphql(request, path, requestId);
+    if (path === "/graphql" || path === "/graphql/stream") return answerGraphql(request, path, { peer, requestId });
     if (path === "/healthz") return Response.json({ status: "ok" });
     if (path === "/readyz") return answerReadiness(ports, log);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
     return (await graphiql(request, peer.address)) ?? refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`);
   }
 
-  async function answerGraphql(request: Request, path: "/graphql" | "/graphql/stream", requestId: string): Promise<Response> {
+  async function answerGraphql(
+    request: Request,
+    path: "/graphql" | "/graphql/stream",
+    { peer, requestId }: { peer: Peer; requestId: string },
+  ): Promise<Response> {
     if (request.method !== "POST") return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
     if (!isJson(request)) return refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send operations as content-type application/json, in UTF-8.");
+    if (isFromBrowser(request) && !isOfThisMachine(request, peer.address)) {
+      return refusal(
+        403,
+        "FORBIDDEN",
+        "A browser sent this: an API key in a web page is everybody's. Ask from your own server, and keep the key there.",
+      );
+    }
     const caller = await identify(request);
     if (caller instanceof Response) return caller;
     const operation = await readGraphqlRequest(request);
     if (operation instanceof Response) return operation;
     const context: RequestContext = {
       ports,
+      pepper: options.secret,
       caller,
       requestId,
       log,
@@ -84,7 +97,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   async function identify(request: Request): Promise<Caller | Response> {
     try {
-      return await authenticate(request.headers.get("authorization"), { tenants: ports.tenants, pepper: options.secret });
+      return await authenticate(request.headers.get("authorization"), {
+        tenants: ports.tenants,
+        clock: ports.clock,
+        pepper: options.secret,
+      });
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       return refusal(401, error.code, error.message, { "www-authenticate": 'Bearer realm="vedere"' });

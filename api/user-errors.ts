@@ -12,6 +12,7 @@ export interface UserError {
 export const userErrorCodes = [
   "INVALID",
   "NOT_FOUND",
+  "FORBIDDEN",
   "MODEL_NOT_FOUND",
   "MODEL_UNAVAILABLE",
   "TASK_UNSUPPORTED",

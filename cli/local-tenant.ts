@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { writeFileDurably } from "../adapters/disk.ts";
 import type { Ports } from "../core/ports.ts";
-import { keyAdmits, mintKey, parseKey } from "../core/tenant.ts";
+import { keyAdmits, mintKey, parseKey, scopes } from "../core/tenant.ts";
 
 const localTenant = { id: "ten_local", name: "local" };
 
@@ -26,10 +26,11 @@ export async function localKey(
   });
   const parsed = parseKey(kept.trim());
   const stored = parsed && (await ports.tenants.findKey(parsed.id));
-  if (parsed && stored && keyAdmits(stored, parsed.secret, ports.secret)) return { text: kept.trim(), isNew: false };
+  if (parsed && stored && keyAdmits(stored, parsed.secret, { pepper: ports.secret, now: ports.clock.now() }))
+    return { text: kept.trim(), isNew: false };
   const now = ports.clock.now();
-  if (!(await ports.tenants.get(localTenant.id))) await ports.tenants.create({ ...localTenant, createdAt: now });
-  const { text, key } = mintKey(localTenant.id, ports.secret, now);
+  if (!(await ports.tenants.get(localTenant.id))) await ports.tenants.create({ ...localTenant, createdAt: now, disabledAt: null });
+  const { text, key } = mintKey({ tenantId: localTenant.id, name: "local.key", scopes, expiresAt: null }, ports.secret, now);
   await ports.tenants.createKey(key);
   await writeFileDurably(file, [Buffer.from(`${text}\n`)]);
   return { text, isNew: true };

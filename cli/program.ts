@@ -4,8 +4,10 @@ import { Command } from "commander";
 import { packageRoot } from "../adapters/package-root.ts";
 import { addAnalyze } from "./commands/analyze.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addKeys } from "./commands/keys.ts";
 import { addModels } from "./commands/models.ts";
 import { addStart } from "./commands/start.ts";
+import { addTenants } from "./commands/tenants.ts";
 import { addWorker } from "./commands/worker.ts";
 import { report } from "./failure.ts";
 
@@ -37,6 +39,8 @@ Settings come from options, else from VEDERE_* variables. Exit codes: 0 done, 1 
   addWorker(program);
   addAnalyze(program, { debug });
   addModels(program);
+  addTenants(program);
+  addKeys(program);
   addDoctor(program);
   try {
     await program.parseAsync();

@@ -17,6 +17,7 @@ const table = {
   ALREADY_FINISHED: { fault: "client", retry: false },
   QUEUE_FULL: { fault: "client", retry: false },
   UNAUTHENTICATED: { fault: "client", retry: false },
+  FORBIDDEN: { fault: "client", retry: false },
   CANCELED: { fault: "client", retry: false },
   MODEL_FAILED: { fault: "ours", retry: false },
   MODEL_UNAVAILABLE: { fault: "ours", retry: true },

@@ -11,6 +11,8 @@ export const limits = {
   },
   upload: { filesMax: 100, lifetimeMs: 3_600_000 },
   page: { firstMax: 100 },
+  /** Of a tenant's or a key's name, and how long a rerolled key may live on. */
+  key: { nameMax: 200, graceMsMax: 30 * 86_400_000 },
   /** A tenant's runs that have not finished; more are refused with QUEUE_FULL. */
   unfinishedRunsMax: 10_000,
   request: {

@@ -57,9 +57,19 @@ export interface RunPage {
 export interface Tenants {
   create(tenant: Tenant): Promise<void>;
   get(tenantId: string): Promise<Tenant | null>;
+  /** All of them, by id, from behind `after`. */
+  list(page: { readonly first: number; readonly after: string | null }): Promise<Tenant[]>;
+  /** Since when a tenant's keys admit nobody; null lets them in again. False where there is no such tenant. */
+  setDisabled(tenantId: string, disabledAt: number | null): Promise<boolean>;
   createKey(key: ApiKey): Promise<void>;
   /** One indexed read; null where no key has this id. */
   findKey(keyId: string): Promise<ApiKey | null>;
+  /** A tenant's keys, dead ones included, newest first. */
+  keys(tenantId: string): Promise<ApiKey[]>;
+  /** Moves a key's end to an earlier instant, or keeps the one that is earlier already. False where the tenant has no such key. */
+  expireKey(tenantId: string, keyId: string, expiresAt: number): Promise<boolean>;
+  /** From now on the key admits nobody; the first instant stays. False where the tenant has no such key. */
+  revokeKey(tenantId: string, keyId: string, revokedAt: number): Promise<boolean>;
 }
 
 export interface Images {

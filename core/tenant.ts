@@ -6,27 +6,45 @@ export interface Tenant {
   readonly id: string;
   readonly name: string;
   readonly createdAt: number;
+  /** Since when none of its keys admits anybody; null while they do. */
+  readonly disabledAt: number | null;
 }
+
+/** What a key may do, as in the SDL. OPERATOR means all tenants. */
+export const scopes = ["RUNS_READ", "RUNS_WRITE", "IMAGES_WRITE", "WEBHOOKS_ADMIN", "KEYS_ADMIN", "USAGE_READ", "OPERATOR"] as const;
+export type Scope = (typeof scopes)[number];
+/** What a tenant's own people may need; keys that name no scopes get these. */
+export const tenantScopes: readonly Scope[] = scopes.filter((scope) => scope !== "OPERATOR");
 
 /** An API key as it is stored: never its secret, only the secret's HMAC. */
 export interface ApiKey {
   /** 22 base62 digits. */
   readonly id: string;
   readonly tenantId: string;
+  /** For people: what uses it. */
+  readonly name: string;
+  readonly scopes: readonly Scope[];
   /** HMAC-SHA-256 of the secret under the service's pepper, hexadecimal. */
   readonly secretHash: string;
   readonly createdAt: number;
+  /** From then on it admits nobody; null: it does not expire. */
+  readonly expiresAt: number | null;
   readonly revokedAt: number | null;
 }
+
+/** What is decided about a key when it is made. */
+export type KeyGrant = Pick<ApiKey, "tenantId" | "name" | "scopes" | "expiresAt">;
 
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const keyPattern = /^vdr_live_([0-9A-Za-z]{22})([0-9A-Za-z]{32})([0-9A-Za-z]{6})$/;
 
 /** A new key: its text, shown once (`vdr_live_<22 id><32 secret><6 checksum>`), and the record to store. */
-export function mintKey(tenantId: string, pepper: string, now: number): { text: string; key: ApiKey } {
+export function mintKey(grant: KeyGrant, pepper: string, now: number): { text: string; key: ApiKey } {
   const id = randomBase62(22);
   const secret = randomBase62(32);
-  const key = { id, tenantId, secretHash: hashSecret(secret, pepper), createdAt: now, revokedAt: null };
+  const { tenantId, name, scopes, expiresAt } = grant;
+  const secretHash = hashSecret(secret, pepper);
+  const key = { id, tenantId, name, scopes, secretHash, createdAt: now, expiresAt, revokedAt: null };
   return { text: `vdr_live_${id}${secret}${checksum(id + secret)}`, key };
 }
 
@@ -37,10 +55,15 @@ export function parseKey(text: string): { id: string; secret: string } | null {
   return { id, secret };
 }
 
-/** Whether a secret belongs to a stored key that is not revoked; in constant time. */
-export function keyAdmits(key: ApiKey, secret: string, pepper: string): boolean {
+/** Whether a secret belongs to a stored key that is neither revoked nor expired; in constant time. */
+export function keyAdmits(key: ApiKey, secret: string, { pepper, now }: { pepper: string; now: number }): boolean {
   const same = timingSafeEqual(Buffer.from(hashSecret(secret, pepper), "hex"), Buffer.from(key.secretHash, "hex"));
-  return same && key.revokedAt === null;
+  return same && isAlive(key, now);
+}
+
+/** Neither revoked nor expired. */
+export function isAlive({ revokedAt, expiresAt }: ApiKey, now: number): boolean {
+  return revokedAt === null && (expiresAt === null || now < expiresAt);
 }
 
 /** Random base62 text; each digit is drawn without bias. */

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import ipaddr from "ipaddr.js";
+import { isOfThisMachine } from "../origin.ts";
 
 /** The bundle that build.js makes lies in dist/, also for a gateway that runs from the sources. */
 const bundleFolder = new URL(import.meta.url.endsWith(".ts") ? "../../dist/api/graphiql/" : "./", import.meta.url);
@@ -31,7 +31,7 @@ const pageHeaders = {
 export function graphiqlPages(localKey: string | null) {
   return async (request: Request, peerAddress: string): Promise<Response | null> => {
     const { pathname } = new URL(request.url);
-    if (request.method !== "GET" || !isLoopback(peerAddress) || !namesThisMachine(request.headers.get("host"))) return null;
+    if (request.method !== "GET" || !isOfThisMachine(request, peerAddress)) return null;
     if (pathname === "/") return new Response(pageHtml(localKey), { headers: pageHeaders });
     const name = pathname.slice("/graphiql/".length);
     const contentType = pathname.startsWith("/graphiql/") ? assets[name] : undefined;
@@ -41,15 +41,6 @@ export function graphiqlPages(localKey: string | null) {
       headers: { "content-type": contentType, "cache-control": "no-cache", "x-content-type-options": "nosniff" },
     });
   };
-}
-
-function isLoopback(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback";
-}
-
-function namesThisMachine(host: string | null): boolean {
-  const name = (host ?? "").replace(/:\d+$/, "");
-  return ["localhost", "127.0.0.1", "[::1]"].includes(name);
 }
 
 function pageHtml(localKey: string | null): string {

@@ -1,7 +1,6 @@
-import { AppError } from "../../core/errors.ts";
-import { limits } from "../../core/limits.ts";
 import type { RunStatus } from "../../core/run.ts";
 import type { RequestContext } from "../context.ts";
+import { requirePage } from "../page.ts";
 
 interface RunsArgs {
   readonly first: number;
@@ -11,9 +10,7 @@ interface RunsArgs {
 
 /** Throws AppError INVALID for a page size or cursor that cannot be. */
 export async function runs(_root: unknown, { first, after = null, status = null }: RunsArgs, { ports, caller }: RequestContext) {
-  if (first < 1 || first > limits.page.firstMax) {
-    throw new AppError("INVALID", `"first" is ${first}.`, { fix: `Give 1 to ${limits.page.firstMax}.` });
-  }
+  requirePage(first);
   const page = await ports.runs.list(caller.tenantId, { first, after, status });
   const edges = page.runs.map((run) => ({ node: run, cursor: page.cursorOf(run) }));
   return { edges, pageInfo: { hasNextPage: page.hasNextPage, endCursor: edges.at(-1)?.cursor ?? null } };

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { mintKey } from "../../core/tenant.ts";
+import { grantOf } from "../core/new-key.ts";
 import { send, startGateway, type TestGateway } from "./start.ts";
 
 let gateway: TestGateway;
@@ -30,7 +31,7 @@ test("a missing, malformed or unknown key is answered 401, before a byte is pars
     `Basic ${gateway.keys.ada}`,
     "Bearer hello",
     `Bearer ${mistyped}`,
-    `Bearer ${mintKey("ada", "x", 0).text}`,
+    `Bearer ${mintKey(grantOf("ada"), "x", 0).text}`,
   ];
   for (const authorization of headers) {
     for (const query of ["{ viewr }", "qwerty cop { abc }", "{ __schema { types { name } } }"]) {
@@ -45,12 +46,12 @@ test("a missing, malformed or unknown key is answered 401, before a byte is pars
 });
 
 test("an unknown key, a wrong secret and a revoked key are answered with the same bytes", async () => {
-  const own = mintKey("ada", "whatever the pepper", 0);
+  const own = mintKey(grantOf("ada"), "whatever the pepper", 0);
   await gateway.ports.tenants.createKey(own.key); // its hash is under another pepper: the secret is wrong
-  const revoked = mintKey("ada", "x", 0);
+  const revoked = mintKey(grantOf("ada"), "x", 0);
   await gateway.ports.tenants.createKey({ ...revoked.key, revokedAt: 1 });
   const answers = await Promise.all(
-    [own.text, revoked.text, mintKey("ada", "x", 0).text].map((text) => gateway.ask(viewer, {}, `Bearer ${text}`)),
+    [own.text, revoked.text, mintKey(grantOf("ada"), "x", 0).text].map((text) => gateway.ask(viewer, {}, `Bearer ${text}`)),
   );
   expect(answers.map(({ status }) => status)).toEqual([401, 401, 401]);
   expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
@@ -58,10 +59,10 @@ test("an unknown key, a wrong secret and a revoked key are answered with the sam
 
 test("a revoked key with its true secret is refused at once", async () => {
   const other = await startGateway({ secret: "pepper" });
-  const { text, key } = mintKey("ada", "pepper", 0);
+  const { text, key } = mintKey(grantOf("ada"), "pepper", 0);
   await other.ports.tenants.createKey({ ...key, revokedAt: 1 });
   expect((await other.ask(viewer, {}, `Bearer ${text}`)).status).toBe(401);
-  const { text: good, key: kept } = mintKey("ada", "pepper", 0);
+  const { text: good, key: kept } = mintKey(grantOf("ada"), "pepper", 0);
   await other.ports.tenants.createKey(kept);
   expect((await other.ask(viewer, {}, `Bearer ${good}`)).status).toBe(200);
   await other.close();

@@ -19,8 +19,8 @@ const thrown: unknown[] = [
 const operations: readonly { name: string; query: string; fault(ports: Ports, error: unknown): Ports }[] = [
   {
     name: "viewer",
-    query: "{ viewer { tenant { id } } }",
-    fault: (ports, error) => ({ ...ports, tenants: { ...ports.tenants, get: () => reject(error) } }),
+    query: "{ viewer { tenant { apiKeys { id } } } }",
+    fault: (ports, error) => ({ ...ports, tenants: { ...ports.tenants, keys: () => reject(error) } }),
   },
   {
     name: "run",

@@ -8,6 +8,7 @@ import { listen } from "../../api/http.ts";
 import { createGateway, type GatewayOptions } from "../../api/server.ts";
 import type { Ports } from "../../core/ports.ts";
 import { mintKey } from "../../core/tenant.ts";
+import { grantOf } from "../core/new-key.ts";
 import { picture } from "../picture.ts";
 
 export interface Answer {
@@ -34,8 +35,8 @@ export async function startGateway(options: Partial<GatewayOptions> = {}, wrap =
   const folder = await mkdtemp(join(tmpdir(), "vedere-api-"));
   const { secret, close: disconnect, ...ports } = await connect(readConfig({}, { dataDir: folder, publicUrl: "http://127.0.0.1:1" }));
   const keyOf = async (id: string) => {
-    await ports.tenants.create({ id, name: id, createdAt: 0 });
-    const { text, key } = mintKey(id, secret, 0);
+    await ports.tenants.create({ id, name: id, createdAt: 0, disabledAt: null });
+    const { text, key } = mintKey(grantOf(id), options.secret ?? secret, 0);
     await ports.tenants.createKey(key);
     return text;
   };

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Tenants } from "../../core/ports.ts";
 import { keyAdmits, mintKey, parseKey } from "../../core/tenant.ts";
+import { grantOf } from "../core/new-key.ts";
 
 /** What `open` gives: an empty store, and the same store as another process sees it. */
 export interface OpenTenants {
@@ -18,7 +19,7 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
     });
     afterEach(() => store.close());
 
-    const tenant = { id: "ten_1", name: "Örtliche Werke", createdAt: 7 };
+    const tenant = { id: "ten_1", name: "Örtliche Werke", createdAt: 7, disabledAt: null };
 
     test("a stored tenant reads back as it was, here and elsewhere", async () => {
       await store.tenants.create(tenant);
@@ -33,23 +34,72 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
       expect(await store.tenants.get("ten_1")).toEqual(tenant);
     });
 
+    test("tenants are listed by id, a page at a time", async () => {
+      for (const id of ["ten_c", "ten_a", "ten_b"]) await store.tenants.create({ ...tenant, id });
+      const ids = async (page: { first: number; after: string | null }) => (await store.elsewhere.list(page)).map(({ id }) => id);
+      expect(await ids({ first: 2, after: null })).toEqual(["ten_a", "ten_b"]);
+      expect(await ids({ first: 2, after: "ten_b" })).toEqual(["ten_c"]);
+    });
+
+    test("a tenant is disabled and enabled for all to see, and a missing one is not", async () => {
+      await store.tenants.create(tenant);
+      expect(await store.tenants.setDisabled("ten_1", 9)).toBe(true);
+      expect(await store.elsewhere.get("ten_1")).toEqual({ ...tenant, disabledAt: 9 });
+      expect(await store.tenants.setDisabled("ten_1", null)).toBe(true);
+      expect(await store.elsewhere.get("ten_1")).toEqual(tenant);
+      expect(await store.tenants.setDisabled("ten_2", 9)).toBe(false);
+      expect(await store.elsewhere.get("ten_2")).toBeNull();
+    });
+
     test("a minted key is found by its id and admits its secret elsewhere", async () => {
       await store.tenants.create(tenant);
-      const { text, key } = mintKey("ten_1", "pepper", 8);
+      const { text, key } = mintKey(grantOf("ten_1", { scopes: ["RUNS_READ", "OPERATOR"], expiresAt: 70 }), "pepper", 8);
       await store.tenants.createKey(key);
       const found = await store.elsewhere.findKey(key.id);
       expect(found).toEqual(key);
-      expect(found && keyAdmits(found, parseKey(text)?.secret ?? "", "pepper")).toBe(true);
+      expect(found && keyAdmits(found, parseKey(text)?.secret ?? "", { pepper: "pepper", now: 9 })).toBe(true);
     });
 
-    test("a key that was revoked when it was stored reads back as revoked", async () => {
-      const key = { ...mintKey("ten_1", "pepper", 8).key, revokedAt: 9 };
+    test("a tenant's keys are listed newest first, and no other's", async () => {
+      const minted = [
+        mintKey(grantOf("ten_1"), "pepper", 8),
+        mintKey(grantOf("ten_1"), "pepper", 9),
+        mintKey(grantOf("ten_2"), "pepper", 9),
+      ];
+      for (const { key } of minted) await store.tenants.createKey(key);
+      expect(await store.elsewhere.keys("ten_1")).toEqual([minted[1]?.key, minted[0]?.key]);
+      expect(await store.elsewhere.keys("ten_3")).toEqual([]);
+    });
+
+    test("a key is revoked once, by its own tenant", async () => {
+      const { key } = mintKey(grantOf("ten_1"), "pepper", 8);
       await store.tenants.createKey(key);
-      expect(await store.tenants.findKey(key.id)).toEqual(key);
+      expect(await store.tenants.revokeKey("ten_2", key.id, 9)).toBe(false);
+      expect(await store.elsewhere.findKey(key.id)).toEqual(key);
+      expect(await store.tenants.revokeKey("ten_1", key.id, 10)).toBe(true);
+      expect(await store.tenants.revokeKey("ten_1", key.id, 11)).toBe(true);
+      expect(await store.elsewhere.findKey(key.id)).toEqual({ ...key, revokedAt: 10 });
     });
 
-    test("an unknown key is null", async () => {
-      expect(await store.tenants.findKey("0000000000000000000000")).toBeNull();
+    test("a key's end moves to an earlier instant, never to a later one", async () => {
+      const { key } = mintKey(grantOf("ten_1"), "pepper", 8);
+      await store.tenants.createKey(key);
+      expect(await store.tenants.expireKey("ten_2", key.id, 9)).toBe(false);
+      for (const [instant, end] of [
+        [20, 20],
+        [30, 20],
+        [15, 15],
+      ] as const) {
+        expect(await store.tenants.expireKey("ten_1", key.id, instant)).toBe(true);
+        expect(await store.elsewhere.findKey(key.id)).toEqual({ ...key, expiresAt: end });
+      }
+    });
+
+    test("an unknown key is null, and cannot be changed", async () => {
+      const unknown = "0000000000000000000000";
+      expect(await store.tenants.findKey(unknown)).toBeNull();
+      expect(await store.tenants.revokeKey("ten_1", unknown, 9)).toBe(false);
+      expect(await store.tenants.expireKey("ten_1", unknown, 9)).toBe(false);
     });
   });
 }

@@ -1,0 +1,17 @@
+import type { KeyPorts, NewKey } from "../core/api-keys.ts";
+import type { RequestContext } from "./context.ts";
+import { userErrorsOf } from "./user-errors.ts";
+
+export function keyPorts({ ports, pepper }: RequestContext): KeyPorts {
+  return { tenants: ports.tenants, clock: ports.clock, pepper };
+}
+
+/** The SDL's ApiKeyPayload of a key that `make` makes. */
+export async function keyPayload(make: () => Promise<NewKey>) {
+  try {
+    const { key, text } = await make();
+    return { apiKey: key, secret: text, userErrors: [] };
+  } catch (error) {
+    return { apiKey: null, secret: null, userErrors: userErrorsOf(error, ["input"]) };
+  }
+}
