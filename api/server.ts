@@ -44,6 +44,13 @@ export interface Peer {
   readonly address: string;
 }
 
+/** What the log says of a request; whose it is becomes known on the way. */
+interface Trace {
+  readonly requestId: string;
+  tenantId?: string;
+  keyId?: string;
+}
+
 /** Makes the gateway. Switches off, for this process, the image loaders that it does not take. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { ports, log, publicUrl } = options;
@@ -53,9 +60,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
   const fetch = { allowPrivate: false, ...limits.fetch, bytesMax: limits.image.bytesMax, lookup, ...options.fetch };
 
-  async function route(request: Request, peer: Peer, requestId: string): Promise<Response> {
+  async function route(request: Request, peer: Peer, trace: Trace): Promise<Response> {
     const path = new URL(request.url).pathname;
-    if (path === "/graphql" || path === "/graphql/stream") return answerGraphql(request, path, { peer, requestId });
+    if (path === "/graphql" || path === "/graphql/stream") return answerGraphql(request, path, { peer, trace });
     if (path === "/healthz") return Response.json({ status: "ok" });
     if (path === "/readyz") return answerReadiness(ports, log);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
@@ -65,7 +72,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   async function answerGraphql(
     request: Request,
     path: "/graphql" | "/graphql/stream",
-    { peer, requestId }: { peer: Peer; requestId: string },
+    { peer, trace }: { peer: Peer; trace: Trace },
   ): Promise<Response> {
     if (request.method !== "POST") return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
     if (!isJson(request)) return refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send operations as content-type application/json, in UTF-8.");
@@ -78,13 +85,15 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     }
     const caller = await identify(request);
     if (caller instanceof Response) return caller;
+    trace.tenantId = caller.tenantId;
+    trace.keyId = caller.keyId;
     const operation = await readGraphqlRequest(request);
     if (operation instanceof Response) return operation;
     const context: RequestContext = {
       ports,
       pepper: options.secret,
       caller,
-      requestId,
+      requestId: trace.requestId,
       log,
       fetch,
       signal: request.signal,
@@ -110,15 +119,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     async handle(request, peer) {
-      const requestId = `req_${randomBase62(16)}`;
+      const trace: Trace = { requestId: `req_${randomBase62(16)}` };
+      const { requestId } = trace;
       const startedAt = ports.clock.now();
-      const response = await route(request, peer, requestId).catch((err: unknown) => {
+      const response = await route(request, peer, trace).catch((err: unknown) => {
         log.error({ requestId, err }, "a request failed");
         return Response.json({ errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId } }] }, { status: 500 });
       });
       response.headers.set("x-request-id", requestId);
       const { pathname: path } = new URL(request.url); // without the query: an upload's signature stays out of the log
-      log.info({ requestId, method: request.method, path, status: response.status, ms: ports.clock.now() - startedAt }, "request");
+      log.info({ ...trace, method: request.method, path, status: response.status, ms: ports.clock.now() - startedAt }, "request");
       return response;
     },
     close: () => graphql.close(),

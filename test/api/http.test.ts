@@ -142,4 +142,7 @@ test("each request is logged in one line, without query strings", async () => {
   const line = gateway.logged.find(({ fields }) => JSON.stringify(fields).includes("/uploads/upl_x"));
   expect(line).toMatchObject({ level: "info", fields: { method: "PUT", path: "/uploads/upl_x", status: 404 } });
   expect(JSON.stringify(gateway.logged)).not.toContain("topsecret");
+  await gateway.ask("{ models { id } }");
+  const keyId = gateway.keys.ada.slice(9, 31);
+  expect(gateway.logged.at(-1)?.fields).toMatchObject({ path: "/graphql", status: 200, tenantId: "ada", keyId });
 });
