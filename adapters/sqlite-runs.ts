@@ -1,3 +1,4 @@
+import { type Charge, chargesOf } from "../core/charge.ts";
 import { AppError } from "../core/errors.ts";
 import type { Runs } from "../core/ports.ts";
 import type { Run } from "../core/run.ts";
@@ -21,6 +22,18 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       JSON.stringify(run),
     );
 
+  const update = (run: Run) =>
+    sqlite.run(
+      "UPDATE runs SET version = ?, status = ?, data = ? WHERE tenant_id = ? AND id = ? AND version = ?",
+      ...[run.version, run.status, JSON.stringify(run), run.tenantId, run.id, run.version - 1],
+    ) > 0;
+
+  const charge = ({ tenantId, runId, task, name, at, encodings, tokens, cost }: Charge) =>
+    sqlite.run(
+      "INSERT INTO charges (tenant_id, run_id, task, name, at, encodings, tokens, cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      ...[tenantId, runId, task, name, at, encodings, tokens, cost],
+    ) > 0;
+
   const findByKey = (tenantId: string, key: string) => {
     const row = sqlite.first("SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?", tenantId, key);
     return row && { run: runIn(row), inputHash: text(row, "input_hash") };
@@ -43,17 +56,19 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       return row && runIn(row);
     },
     async replace(run) {
-      const replaced = sqlite.run(
-        "UPDATE runs SET version = ?, status = ?, data = ? WHERE tenant_id = ? AND id = ? AND version = ?",
-        run.version,
-        run.status,
-        JSON.stringify(run),
-        run.tenantId,
-        run.id,
-        run.version - 1,
+      const charges = chargesOf(run);
+      const isReplaced = charges.length === 0 ? update(run) : sqlite.write(() => update(run) && charges.every(charge));
+      if (isReplaced) bell.ring(topicOf(run.id));
+      return isReplaced;
+    },
+    async usage(tenantId, { from, to }) {
+      const row = sqlite.first(
+        `SELECT count(DISTINCT run_id) AS runs, count(*) AS tasks, total(encodings) AS encodings, total(tokens) AS tokens, total(cost) AS cost
+         FROM charges WHERE tenant_id = ? AND at >= ? AND at < ?`,
+        ...[tenantId, from, to],
       );
-      if (replaced > 0) bell.ring(topicOf(run.id));
-      return replaced > 0;
+      const sum = (column: string) => (row ? integer(row, column) : 0);
+      return { runs: sum("runs"), tasks: sum("tasks"), encodings: sum("encodings"), tokens: sum("tokens"), cost: sum("cost") };
     },
     async list(tenantId, { first, after, status }) {
       const from = after === null ? beforeAll : readCursor(after);

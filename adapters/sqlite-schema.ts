@@ -95,4 +95,18 @@ export const migrations: readonly string[] = [
   ALTER TABLE api_keys ADD COLUMN expires_at INTEGER;
   CREATE INDEX api_keys_of_tenant ON api_keys (tenant_id, created_at DESC);
   `,
+  `
+  CREATE TABLE charges (
+    tenant_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    task INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    encodings INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, run_id, task)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX charges_by_time ON charges (tenant_id, at);
+  `,
 ];

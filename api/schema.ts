@@ -17,6 +17,7 @@ import { run } from "./queries/run.ts";
 import { runs } from "./queries/runs.ts";
 import { tenant } from "./queries/tenant.ts";
 import { tenants } from "./queries/tenants.ts";
+import { usage } from "./queries/usage.ts";
 import { viewer } from "./queries/viewer.ts";
 import { scalars } from "./scalars.ts";
 import { enforceScopes } from "./scopes.ts";
@@ -34,7 +35,7 @@ export function buildGatewaySchema(): GraphQLSchema {
     typeDefs: readFileSync(new URL("../schema/schema.graphql", import.meta.url), "utf8"),
     resolvers: {
       ...scalars,
-      Query: { viewer, node, run, runs, models, tenant, tenants },
+      Query: { viewer, node, run, runs, models, usage, tenant, tenants },
       Mutation: {
         ...{ runCreate, runsCreate, runCancel, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },

@@ -1,6 +1,7 @@
 import type { RawAnswer } from "../schema/answer.ts";
 import type { Size } from "../schema/geometry.ts";
 import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts";
+import type { Usage } from "./charge.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
 import type { ApiKey, Tenant } from "./tenant.ts";
 
@@ -34,8 +35,13 @@ export interface Runs {
   get(tenantId: string, runId: string): Promise<Run | null>;
   /** The run that was created with an idempotency key, and the hash of its input; null where this tenant never used the key. */
   findByKey(tenantId: string, key: string): Promise<{ run: Run; inputHash: string } | null>;
-  /** Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where it has not. */
+  /**
+   * Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where it has not. A run that ends so leaves its
+   * charges (`core/charge.ts`) in the ledger, in the same transaction.
+   */
   replace(run: Run): Promise<boolean>;
+  /** The sums of a tenant's charges from an instant, until before another. */
+  usage(tenantId: string, span: { readonly from: number; readonly to: number }): Promise<Usage>;
   /** Newest first. */
   list(tenantId: string, page: { first: number; after: string | null; status: readonly RunStatus[] | null }): Promise<RunPage>;
   countUnfinished(tenantId: string): Promise<number>;

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { units } from "../../core/charge.ts";
 import type { Runs } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
+import { answered } from "../core/answered.ts";
 import { newRun } from "../core/new-run.ts";
 
 /** What `open` gives: an empty store, and the same store as another process sees it. */
@@ -113,6 +115,43 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         const run = await create({});
         const taken = await Promise.all([runs.replace(next(run, { attempt: 1 })), store.elsewhere.replace(next(run, { attempt: 2 }))]);
         expect(taken.filter(Boolean)).toHaveLength(1);
+      });
+    });
+
+    describe("usage", () => {
+      const span = { from: 0, to: 1_000 };
+      const none = { runs: 0, tasks: 0, encodings: 0, tokens: 0, cost: 0 };
+      /** The run's last version: both tasks answered. */
+      const finish = (run: Run, finishedAt: number) =>
+        next(run, {
+          status: "SUCCEEDED",
+          finishedAt,
+          tasks: run.tasks.map((task, i) => ({ ...task, outcome: answered(10 + i) })),
+        });
+      const cost = units.encoding + 2 * units.prompt + 21 * units.token;
+
+      test("a run is charged when it ends, once, to its tenant", async () => {
+        const run = await create({});
+        const started = next(run, { status: "PROCESSING" });
+        await runs.replace(started);
+        expect(await runs.usage("ten_1", span)).toEqual(none);
+        const ended = finish(started, 500);
+        expect([await runs.replace(ended), await store.elsewhere.replace(ended)]).toEqual([true, false]);
+        expect(await store.elsewhere.usage("ten_1", span)).toEqual({ runs: 1, tasks: 2, encodings: 1, tokens: 21, cost });
+        expect(await runs.usage("ten_2", span)).toEqual(none);
+      });
+
+      test("a refused end is not charged", async () => {
+        const run = await create({});
+        await runs.replace(next(run, { status: "CANCELED", finishedAt: 400 }));
+        expect(await runs.replace(finish(run, 500))).toBe(false);
+        expect(await runs.usage("ten_1", span)).toEqual(none);
+      });
+
+      test("a span begins with its first instant and ends before its last", async () => {
+        for (const [i, at] of [100, 200, 300].entries()) await runs.replace(finish(await create({ id: `run_${i}` }), at));
+        expect(await runs.usage("ten_1", { from: 100, to: 300 })).toEqual({ runs: 2, tasks: 4, encodings: 2, tokens: 42, cost: 2 * cost });
+        expect(await runs.usage("ten_1", { from: 100, to: 100 })).toEqual(none);
       });
     });
 

@@ -148,3 +148,25 @@ test("the words of the sample images are read", async () => {
   );
   expect(right.length / wanted.length).toBeGreaterThanOrEqual(0.8);
 });
+
+test("the ledger adds up to the work that was done, image features that were still known left out", async () => {
+  await run(harbour, [{ caption: {} }, { readText: {} }]);
+  const { runs, usage } = await service.ask<Answer>(`{
+    runs(first: 100) { edges { node { timings { cached } tasks { result { __typename } timings { tokens } } } } }
+    usage(from: "2026-01-01T00:00:00Z", to: "2999-01-01T00:00:00Z") { runs tasks encodings tokens cost }
+  }`);
+  const ended: Answer[] = runs.edges.map(({ node }: Answer) => ({ ...node, tasks: node.tasks.filter(({ result }: Answer) => result) }));
+  const answered = ended.filter(({ tasks }) => tasks.length > 0);
+  const tasks = answered.flatMap((each) => each.tasks);
+  const tokens = tasks.reduce((sum, { timings }) => sum + timings.tokens, 0);
+  const encodings = answered.filter(({ timings }) => timings.cached !== true).length;
+  expect(encodings).toBeGreaterThan(0);
+  expect(encodings).toBeLessThan(answered.length);
+  expect(usage).toEqual({
+    runs: answered.length,
+    tasks: tasks.length,
+    encodings,
+    tokens,
+    cost: 100 * encodings + 20 * tasks.length + tokens,
+  });
+});
