@@ -66,17 +66,22 @@ export async function fetchFile(
   await callHub(hub, repository, async (access) => {
     const blob = await downloadFile({ ...access, repo: repository, path: file.path, revision: commit, xet: false });
     if (!blob) throw new TypeError(`The hub lists ${file.path} but does not have it.`);
+    let emptyHanded = 0;
     for (let have = await sizeOf(part); have < file.sizeBytes; ) {
       const broken = await append(blob.slice(have), part, onBytes);
       const now = await sizeOf(part);
-      // A connection that brought something is taken up again at once; one that brought nothing is a fault to tell.
-      if (now === have) throw broken?.error ?? new TypeError("the server sent nothing");
+      // A connection that brought something is taken up again at once. What it brought may be lost where it breaks: several that brought
+      // nothing are a fault to tell.
+      emptyHanded = now === have ? emptyHanded + 1 : 0;
+      if (emptyHanded === emptyHandedMax) throw broken?.error ?? new TypeError("the server sent nothing");
       have = now;
     }
   });
   await check(part, file);
   await rename(part, whole);
 }
+
+const emptyHandedMax = 3;
 
 /** Adds what comes to a file. Returns what broke the connection, if anything; throws AppError where the disk refuses. */
 async function append(blob: Blob, file: string, onBytes: (bytes: number) => void): Promise<{ error: unknown } | null> {

@@ -156,8 +156,9 @@ test("a task tells its result or its error, and where the answer came from", asy
 
 test("a run outlives its model", async () => {
   const id = await finishedRun([outcome({ type: "AnswerResult", text: "red", score: 0.5 })]);
-  const stored = await gateway.ports.runs.get("ada", id);
-  await gateway.ports.runs.replace({ ...(stored ?? expect.unreachable()), version: (stored?.version ?? 0) + 1, model: "departed" });
+  const stored = (await gateway.ports.runs.get("ada", id)) ?? expect.unreachable();
+  const again = { ...stored, status: "PROCESSING", finishedAt: null } as const; // a run that has ended would be charged anew
+  await gateway.ports.runs.replace({ ...again, version: stored.version + 1, model: "departed" });
   const { body } = await gateway.ask("query ($id: ID!) { run(id: $id) { model { id description tasks isDefault } } }", { id });
   expect(body.data.run.model).toEqual({ id: "departed", description: "No longer in this service.", tasks: [], isDefault: false });
 });

@@ -72,7 +72,7 @@ test("a model whose files have changed is fetched again", async () => {
 });
 
 test("a connection that breaks is taken up where it broke", async () => {
-  hub.mischief.breakOff = { path: graph, afterBytes: 100_000, times: 1 };
+  hub.mischief.breakOff = { path: graph, afterBytes: 1_500_000, times: 1 };
   await pull();
   expect(pulledFile(graph).equals(original(graph))).toBe(true);
   const [first, second, ...more] = hub.downloads.filter((line) => line.startsWith(graph));
