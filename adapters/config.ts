@@ -31,6 +31,11 @@ export interface Config {
   readonly leaseMs: number;
   /** Takes the place of DIR/secret.key, for services that share tenants but no folder. */
   readonly secret: string | null;
+  /** How much work each tenant, and each of its keys, may ask for. */
+  readonly unitsPerSecond: number | null;
+  readonly burstUnits: number;
+  readonly unitsPerMonth: number | null;
+  readonly unfinishedRuns: number;
   /** Whether image URLs may use http and lead to private addresses: for development only. */
   readonly fetchPrivate: boolean;
   /** The Hugging Face hub or a mirror of it, where models are pulled from; no slash at its end. */
@@ -62,6 +67,10 @@ const variables: Readonly<Record<keyof Config, string>> = {
   sightCacheMb: "VEDERE_SIGHT_CACHE_MB",
   leaseMs: "VEDERE_LEASE_MS",
   secret: "VEDERE_SECRET",
+  unitsPerSecond: "VEDERE_UNITS_PER_SECOND",
+  burstUnits: "VEDERE_BURST_UNITS",
+  unitsPerMonth: "VEDERE_UNITS_PER_MONTH",
+  unfinishedRuns: "VEDERE_UNFINISHED_RUNS",
   fetchPrivate: "VEDERE_FETCH_PRIVATE",
   hubEndpoint: "HF_ENDPOINT", // the names that the hub's own tools read
   hubToken: "HF_TOKEN",
@@ -102,6 +111,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     sightCacheMb: read("sightCacheMb", wholeNumber(0, 1_000_000), 256),
     leaseMs: read("leaseMs", wholeNumber(1_000, 3_600_000), limits.lease.leaseMs),
     secret: read("secret", longText(32), null),
+    unitsPerSecond: read("unitsPerSecond", wholeNumber(1, 100_000_000), null),
+    burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), 20_000),
+    unitsPerMonth: read("unitsPerMonth", wholeNumber(1, 999_999_999), null),
+    unfinishedRuns: read("unfinishedRuns", wholeNumber(1, 100_000_000), limits.unfinishedRunsMax),
     fetchPrivate: read("fetchPrivate", oneOf(["true", "false"]), "false") === "true",
     hubEndpoint: read("hubEndpoint", webAddress, "https://huggingface.co"),
     hubToken: read("hubToken", anyText, null),

@@ -9,6 +9,7 @@ import { fileImages } from "./file-images.ts";
 import { modelPlaces, openModels, requireDefault } from "./model-folders.ts";
 import { serviceSecret } from "./service-secret.ts";
 import { openSqlite } from "./sqlite.ts";
+import { sqliteBudgets } from "./sqlite-budgets.ts";
 import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteQueue } from "./sqlite-queue.ts";
 import { sqliteRuns } from "./sqlite-runs.ts";
@@ -42,6 +43,7 @@ export async function connect(config: Config): Promise<Connection> {
   return {
     runs: sqliteRuns(sqlite, bell),
     tenants: sqliteTenants(sqlite),
+    budgets: sqliteBudgets(sqlite),
     queue: sqliteQueue(sqlite, bell, systemClock),
     ...fileImages(sqlite, systemClock, { folder: dataDir, publicUrl, secret }),
     models,

@@ -108,5 +108,13 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (tenant_id, run_id, task)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX charges_by_time ON charges (tenant_id, at);
+
+  CREATE TABLE budgets (
+    tenant_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    level REAL NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+  ) STRICT, WITHOUT ROWID;
   `,
 ];

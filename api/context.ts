@@ -1,4 +1,5 @@
 import type { KeyPorts } from "../core/api-keys.ts";
+import type { WorkLimits } from "../core/budget.ts";
 import { AppError } from "../core/errors.ts";
 import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
@@ -17,6 +18,14 @@ export interface Caller {
   readonly scopes: readonly Scope[];
 }
 
+/** What the runs of one request cost, for its `extensions`. */
+export interface RequestCost {
+  /** Of all runs that were asked for. */
+  requested: number;
+  /** Of those that were taken: replays and refusals cost nothing. */
+  actual: number;
+}
+
 /** What the resolvers of one request share. */
 export interface RequestContext {
   readonly ports: Ports;
@@ -26,6 +35,9 @@ export interface RequestContext {
   readonly requestId: string;
   readonly log: Log;
   readonly fetch: FetchSettings;
+  readonly work: WorkLimits;
+  /** Adds up as the request's runs are taken. */
+  readonly cost: RequestCost;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
   /** The models of the service, read once per request; anew, and from then on, where they are asked to be fresh. */

@@ -1,7 +1,8 @@
 import { AppError } from "../core/errors.ts";
-import { limits } from "../core/limits.ts";
+import type { Runs } from "../core/ports.ts";
 import { isFinished, type Run } from "../core/run.ts";
 import { randomBase62 } from "../core/tenant.ts";
+import { payFor } from "./budget.ts";
 import { chooseModel } from "./choose-model.ts";
 import type { RequestContext } from "./context.ts";
 import { hashInput } from "./idempotency.ts";
@@ -30,36 +31,47 @@ export async function createRun(context: RequestContext, input: RunCreateInput):
   throwFaults(asked.map((task) => supportFault(task, model)));
   const { image, bytes } = await takeImage(context, input.source);
   throwFaults(asked.map((task) => inputFault(task, image)));
-  if ((await ports.runs.countUnfinished(caller.tenantId)) >= limits.unfinishedRunsMax) {
-    throw new AppError("QUEUE_FULL", `${limits.unfinishedRunsMax} runs are unfinished already.`, {
-      fix: "Try again when some have finished.",
-    });
+  const tasks = asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null }));
+  const takeBack = await payFor(context, tasks);
+  const { run, outcome } = await store(context, { input, idempotency, image, bytes, model: name, tasks }).catch(async (error) => {
+    await takeBack();
+    throw error;
+  });
+  if (outcome !== "created") {
+    await takeBack();
+    return replay(run, outcome === "replayed"); // the same key came a moment ago
   }
-  if (bytes) await ports.images.put(caller.tenantId, image, bytes);
-
-  const now = ports.clock.now();
-  const { run, outcome } = await ports.runs.create(
-    {
-      id: `run_${randomBase62(22)}`,
-      tenantId: caller.tenantId,
-      version: 1,
-      status: "QUEUED",
-      attempt: 0,
-      image,
-      model: name,
-      tasks: asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null })),
-      imageTimings: null,
-      metadata: input.metadata ?? null,
-      createdAt: now,
-      startedAt: null,
-      finishedAt: null,
-      expiresAt: now + input.expiresInSeconds * 1000,
-    },
-    idempotency,
-  );
-  if (outcome !== "created") return replay(run, outcome === "replayed"); // the same key came a moment ago
   await enqueue(context, run);
   return { run, replayed: false };
+}
+
+interface Accepted extends Pick<Run, "image" | "model" | "tasks"> {
+  readonly input: RunCreateInput;
+  readonly idempotency: Parameters<Runs["create"]>[1];
+  /** Null where the image is stored already. */
+  readonly bytes: Uint8Array | null;
+}
+
+async function store({ ports, caller }: RequestContext, { input, idempotency, image, bytes, model, tasks }: Accepted) {
+  if (bytes) await ports.images.put(caller.tenantId, image, bytes);
+  const now = ports.clock.now();
+  const run: Run = {
+    id: `run_${randomBase62(22)}`,
+    tenantId: caller.tenantId,
+    version: 1,
+    status: "QUEUED",
+    attempt: 0,
+    image,
+    model,
+    tasks,
+    imageTimings: null,
+    metadata: input.metadata ?? null,
+    createdAt: now,
+    startedAt: null,
+    finishedAt: null,
+    expiresAt: now + input.expiresInSeconds * 1000,
+  };
+  return ports.runs.create(run, idempotency);
 }
 
 function replay(run: Run, isSameInput: boolean): CreatedRun {

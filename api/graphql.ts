@@ -7,6 +7,7 @@ import {
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
 import { GraphQLError, type GraphQLSchema } from "graphql";
+import { costOf } from "./budget.ts";
 import type { Log, RequestContext } from "./context.ts";
 import { boundsRule, executionOptions, parseOptions, validationOptions } from "./guards.ts";
 import { publicError } from "./public-error.ts";
@@ -71,9 +72,10 @@ const publicAnswers: ApolloServerPlugin<RequestContext> = {
       for (const error of errors) if (error.path) delete error.extensions?.http;
     },
     async willSendResponse({ contextValue, errors, response }) {
-      if (!errors || response.body.kind !== "single") return;
-      const singleResult = { ...response.body.singleResult, errors: errors.map((error) => publicError(error, contextValue)) };
-      response.body = { kind: "single", singleResult };
+      if (response.body.kind !== "single") return;
+      const told = errors && { errors: errors.map((error) => publicError(error, contextValue)) };
+      const extensions = contextValue.cost.requested > 0 && { extensions: { cost: await costOf(contextValue) } };
+      response.body = { kind: "single", singleResult: { ...response.body.singleResult, ...told, ...extensions } };
     },
   }),
 };

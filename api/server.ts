@@ -1,4 +1,5 @@
 import { lookup } from "node:dns";
+import type { WorkLimits } from "../core/budget.ts";
 import { AppError } from "../core/errors.ts";
 import { limits } from "../core/limits.ts";
 import { reportLifetimeMs } from "../core/model-status.ts";
@@ -25,6 +26,8 @@ export interface GatewayOptions {
   readonly publicUrl: string;
   /** Defaults: public https addresses only, and the bounds of core/limits. */
   readonly fetch: Partial<FetchSettings>;
+  /** Defaults: no rate, no quota, and the unfinished runs of core/limits. */
+  readonly work?: Partial<WorkLimits>;
   readonly log: Log;
   /** Serve GraphiQL at / to callers on this machine. */
   readonly graphiql: boolean;
@@ -44,6 +47,13 @@ export interface Peer {
   readonly address: string;
 }
 
+const noWorkLimits: WorkLimits = {
+  unitsPerSecond: null,
+  burstUnits: Number.POSITIVE_INFINITY,
+  unitsPerMonth: null,
+  unfinishedRuns: limits.unfinishedRunsMax,
+};
+
 /** What the log says of a request; whose it is becomes known on the way. */
 interface Trace {
   readonly requestId: string;
@@ -58,6 +68,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const schema = buildGatewaySchema();
   const graphql = await startGraphqlServer(schema, log);
   const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
+  const work = { ...noWorkLimits, ...options.work };
   const fetch = { allowPrivate: false, ...limits.fetch, bytesMax: limits.image.bytesMax, lookup, ...options.fetch };
 
   async function route(request: Request, peer: Peer, trace: Trace): Promise<Response> {
@@ -96,6 +107,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       requestId: trace.requestId,
       log,
       fetch,
+      work,
+      cost: { requested: 0, actual: 0 },
       signal: request.signal,
       models: once((isFresh) => ports.models.list({ isFresh })),
       workerReports: once(() => ports.registry.reports(ports.clock.now() - reportLifetimeMs)),

@@ -6,6 +6,7 @@ export interface UserError {
   readonly code: UserErrorCode;
   readonly message: string;
   readonly fix: string | null;
+  readonly retryAfterMs: number | null;
 }
 
 /** The codes of the SDL's UserErrorCode: what a caller can mend. */
@@ -25,6 +26,8 @@ export const userErrorCodes = [
   "UPLOAD_INCOMPLETE",
   "ALREADY_FINISHED",
   "QUEUE_FULL",
+  "RATE_LIMITED",
+  "QUOTA_EXCEEDED",
 ] as const satisfies readonly ErrorCode[];
 
 type UserErrorCode = (typeof userErrorCodes)[number];
@@ -36,7 +39,7 @@ type UserErrorCode = (typeof userErrorCodes)[number];
 export function userErrorsOf(error: unknown, base: readonly string[]): UserError[] {
   if (error instanceof AggregateError) return error.errors.flatMap((each) => userErrorsOf(each, base));
   if (!(error instanceof AppError) || !isUserErrorCode(error.code)) throw error;
-  return [{ path: [...base, ...error.path], code: error.code, message: error.message, fix: error.fix }];
+  return [{ path: [...base, ...error.path], code: error.code, message: error.message, fix: error.fix, retryAfterMs: error.retryAfterMs }];
 }
 
 /** Whether an error of this code is the caller's to mend, and its words meant for callers. */

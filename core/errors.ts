@@ -16,6 +16,8 @@ const table = {
   UPLOAD_INCOMPLETE: { fault: "client", retry: false },
   ALREADY_FINISHED: { fault: "client", retry: false },
   QUEUE_FULL: { fault: "client", retry: false },
+  RATE_LIMITED: { fault: "client", retry: false },
+  QUOTA_EXCEEDED: { fault: "client", retry: false },
   UNAUTHENTICATED: { fault: "client", retry: false },
   FORBIDDEN: { fault: "client", retry: false },
   CANCELED: { fault: "client", retry: false },
@@ -34,12 +36,19 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly fix: string | null;
   readonly path: readonly string[];
+  /** When the same request may be taken; null where that is not a matter of time, or nobody knows. */
+  readonly retryAfterMs: number | null;
 
-  constructor(code: ErrorCode, message: string, options: { fix?: string; path?: readonly string[]; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { fix?: string; path?: readonly string[]; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.fix = options.fix ?? null;
     this.path = options.path ?? [];
+    this.retryAfterMs = options.retryAfterMs ?? null;
   }
 
   /** Whether the same request, repeated unchanged, may succeed. */

@@ -1,6 +1,7 @@
 import type { RawAnswer } from "../schema/answer.ts";
 import type { Size } from "../schema/geometry.ts";
 import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts";
+import type { BucketSize } from "./budget.ts";
 import type { Usage } from "./charge.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
 import type { ApiKey, Tenant } from "./tenant.ts";
@@ -9,6 +10,7 @@ import type { ApiKey, Tenant } from "./tenant.ts";
 export interface Ports {
   readonly runs: Runs;
   readonly tenants: Tenants;
+  readonly budgets: Budgets;
   readonly images: Images;
   readonly queue: Queue;
   readonly models: Models;
@@ -78,6 +80,18 @@ export interface Tenants {
   revokeKey(tenantId: string, keyId: string, revokedAt: number): Promise<boolean>;
 }
 
+/** Token buckets, by tenant and a name of its own; all processes of the service draw from the same. */
+export interface Budgets {
+  /**
+   * Draws the cost from all of the named buckets, or from none (`draw` in core/budget.ts). A cost of 0 reads. Negative costs give back.
+   */
+  draw(
+    tenantId: string,
+    names: readonly string[],
+    given: { readonly cost: number; readonly size: BucketSize; readonly now: number },
+  ): Promise<{ readonly levels: readonly number[]; readonly waitMs: number }>;
+}
+
 export interface Images {
   /** Stores an image; storing the same bytes twice changes nothing. */
   put(tenantId: string, image: StoredImage, bytes: Uint8Array): Promise<void>;
@@ -139,6 +153,7 @@ export interface QueueDepth {
   readonly visible: number;
   readonly inFlight: number;
   readonly dead: number;
+  /** Of the oldest message; an upper bound where the queue cannot tell. */
   readonly oldestAgeMs: number;
 }
 

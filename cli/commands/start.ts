@@ -77,6 +77,7 @@ async function openGateway(config: Config, ports: Connection, { log, key }: { lo
     secret: ports.secret,
     publicUrl: config.publicUrl,
     fetch: { allowPrivate: config.fetchPrivate },
+    work: config,
     log,
     graphiql: true,
     localKey: key,

@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { type Bell, openBell } from "../../adapters/bell.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { openSqlite, type Sqlite } from "../../adapters/sqlite.ts";
+import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import type { Clock, UploadTarget } from "../../core/ports.ts";
+import { budgetsContract } from "./budgets.ts";
 import { imagesContract, uploadReceiverContract } from "./images.ts";
 import { queueContract } from "./queue.ts";
 import { registryContract } from "./registry.ts";
@@ -69,6 +71,11 @@ for (const { name, openStore } of [
   tenantsContract(name, async () => {
     const { here, there, close } = openStore();
     return { tenants: sqliteTenants(here.sqlite), elsewhere: sqliteTenants(there.sqlite), close };
+  });
+
+  budgetsContract(name, async () => {
+    const { here, there, close } = openStore();
+    return { budgets: sqliteBudgets(here.sqlite), elsewhere: sqliteBudgets(there.sqlite), close };
   });
 
   registryContract(name, async () => {

@@ -1,0 +1,51 @@
+import type { Clock, Images } from "../../core/ports.ts";
+import type { StoredImage } from "../../core/run.ts";
+import { imageKey } from "./s3-keys.ts";
+import { type Bucket, headObject, putObject, readObject } from "./s3-objects.ts";
+import { s3Uploads } from "./s3-uploads.ts";
+
+/**
+ * Images and uploads in a bucket, without a table: what is known of an image is the metadata of its object. Clients PUT their uploads
+ * to the bucket directly. When images and uploads end is for the bucket's lifecycle rules to say.
+ */
+export function s3Images(bucket: Bucket, clock: Clock): Images {
+  return {
+    ...s3Uploads(bucket, clock),
+    async put(tenantId, image, bytes) {
+      const key = imageKey(tenantId, image.id);
+      if (!key) throw new Error("An image's or a tenant's id has characters that ours never have.");
+      await putObject(bucket, key, {
+        bytes,
+        sha256: image.sha256,
+        mediaType: image.mediaType,
+        metadata: { sha256: image.sha256, width: String(image.width), height: String(image.height) },
+      });
+    },
+    async get(tenantId, imageId) {
+      const key = imageKey(tenantId, imageId);
+      const object = key && (await headObject(bucket, key));
+      if (!object) return null;
+      const { ContentLength: byteSize, ContentType: mediaType, Metadata: metadata } = object;
+      const [width, height] = [Number(metadata?.width), Number(metadata?.height)];
+      if (!isMediaType(mediaType) || byteSize === undefined || !metadata?.sha256 || !(width > 0) || !(height > 0)) {
+        throw new Error(`The object of image ${imageId} was not written by us: its type or metadata are missing.`);
+      }
+      return { id: imageId, sha256: metadata.sha256, mediaType, byteSize, width, height };
+    },
+    async read(tenantId, imageId) {
+      const key = imageKey(tenantId, imageId);
+      return key === null ? null : readObject(bucket, key);
+    },
+  };
+}
+
+const mediaTypes: readonly (string | undefined)[] = [
+  "image/jpeg",
+  "image/png",
+  "image/webp",
+  "image/gif",
+] satisfies StoredImage["mediaType"][];
+
+function isMediaType(type: string | undefined): type is StoredImage["mediaType"] {
+  return mediaTypes.includes(type);
+}
