@@ -1,8 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { packageRoot } from "../adapters/package-root.ts";
+import { openService } from "./open-service.ts";
 
 export interface ServiceFigures {
   readonly runsPerSecond: number;
@@ -21,15 +17,8 @@ const document = `mutation ($input: RunCreateInput!) {
  * by 8 clients (runs per second). Every run is caption + detectObjects + readText on the same stored image.
  */
 export async function benchService(image: Uint8Array, plan: { workers: number; alone: number; together: number }): Promise<ServiceFigures> {
-  const dataDir = mkdtempSync(join(tmpdir(), "vedere-bench-"));
-  const service = spawn(
-    process.execPath,
-    [join(packageRoot(), "dist/cli/main.js"), "start", "--port", "0", "--data", dataDir, "--workers", String(plan.workers)],
-    { stdio: ["ignore", "pipe", "inherit"], env: { VEDERE_LOG_LEVEL: "warn" } },
-  );
+  const { url, key, close } = await openService(plan.workers);
   try {
-    const url = await addressOf(service);
-    const key = readFileSync(join(dataDir, "local.key"), "utf8").trim();
     const first = await runOnce({ url, key, source: { base64: Buffer.from(image).toString("base64") } });
     const source = { imageId: first.imageId };
     const milliseconds: Record<string, number[]> = { "whole request": [], "engine's part": [], "the service's own": [] };
@@ -48,23 +37,8 @@ export async function benchService(image: Uint8Array, plan: { workers: number; a
     await Promise.all(Array.from({ length: 8 }, client));
     return { runsPerSecond: plan.together / ((performance.now() - started) / 1_000), milliseconds };
   } finally {
-    const ended = new Promise((resolve) => service.once("exit", resolve));
-    service.kill("SIGTERM");
-    await ended;
-    rmSync(dataDir, { recursive: true });
+    await close();
   }
-}
-
-function addressOf(service: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    service.stdout?.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-      const url = /http:\/\/127\.0\.0\.1:\d+/.exec(text)?.[0];
-      if (url && text.includes("curl")) resolve(url);
-    });
-    service.once("exit", (code) => reject(new Error(`vedere start ended with ${code}`)));
-  });
 }
 
 interface Answer {
