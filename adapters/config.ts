@@ -43,6 +43,8 @@ export interface Config {
   /** For gated and private repositories of the hub. */
   readonly hubToken: string | null;
   readonly logLevel: (typeof logLevels)[number];
+  /** Where /metrics is served, to Prometheus; null: nowhere. */
+  readonly metricsPort: number | null;
 }
 
 /** The command line's word for a setting goes before the environment's. */
@@ -75,6 +77,7 @@ const variables: Readonly<Record<keyof Config, string>> = {
   hubEndpoint: "HF_ENDPOINT", // the names that the hub's own tools read
   hubToken: "HF_TOKEN",
   logLevel: "VEDERE_LOG_LEVEL",
+  metricsPort: "VEDERE_METRICS_PORT",
 };
 
 /** Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with all mistakes at once. */
@@ -119,6 +122,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     hubEndpoint: read("hubEndpoint", webAddress, "https://huggingface.co"),
     hubToken: read("hubToken", anyText, null),
     logLevel: read("logLevel", oneOf(logLevels), "info"),
+    metricsPort: read("metricsPort", wholeNumber(1, 65_535), null),
   };
   if (mistakes.length > 0) {
     throw new AppError("SETTING_INVALID", ["The settings are wrong:", ...mistakes].join("\n  "), { fix: "Correct or unset them." });

@@ -29,6 +29,8 @@ export interface GatewayOptions {
   /** Defaults: no rate, no quota, and the unfinished runs of core/limits. */
   readonly work?: Partial<WorkLimits>;
   readonly log: Log;
+  /** Hears of every request that was answered. */
+  readonly onRequest?: (request: { readonly path: string; readonly status: number; readonly ms: number }) => void;
   /** Serve GraphiQL at / to callers on this machine. */
   readonly graphiql: boolean;
   /** An API key that GraphiQL sends by itself; it stands in a page that only this machine can read. */
@@ -141,7 +143,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       });
       response.headers.set("x-request-id", requestId);
       const { pathname: path } = new URL(request.url); // without the query: an upload's signature stays out of the log
-      log.info({ ...trace, method: request.method, path, status: response.status, ms: ports.clock.now() - startedAt }, "request");
+      const answered = { path, status: response.status, ms: ports.clock.now() - startedAt };
+      log.info({ ...trace, method: request.method, ...answered }, "request");
+      options.onRequest?.(answered);
       return response;
     },
     close: () => graphql.close(),

@@ -70,7 +70,8 @@ function storedImage(ask: Ask): Promise<string> {
 }
 
 async function send(ask: Ask, imageId: string, count: number): Promise<void> {
-  const items = Array.from({ length: count }, () => ({ source: { imageId }, tasks: [{ caption: {} }, { detectObjects: {} }] }));
+  const tasks = [{ detectObjects: {} }, { describeRegions: {} }, { proposeRegions: {} }, { readText: { regions: true } }];
+  const items = Array.from({ length: count }, () => ({ source: { imageId }, tasks: [...tasks, ...tasks] }));
   await ask("mutation ($input: RunsCreateInput!) { runsCreate(input: $input) { items { run { id } } } }", { input: { items } });
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
+import type { MetricObject } from "../adapters/metrics.ts";
 import type { Log } from "../api/context.ts";
 
 export interface Workers {
@@ -7,6 +8,8 @@ export interface Workers {
   readonly ready: Promise<void>;
   /** Resolves once all have ended, after `signal` was aborted. */
   readonly ended: Promise<void>;
+  /** What each of them has counted; those that do not answer in a second are left out. */
+  metrics(): Promise<MetricObject[][]>;
   /** Ends them at once; what they were doing is done again by others. */
   kill(): void;
 }
@@ -41,7 +44,9 @@ export function superviseWorkers(setup: { count: number; args: readonly string[]
     children.add(child);
     const stop = () => child.kill("SIGTERM");
     signal.addEventListener("abort", stop);
-    child.once("message", setReady); // a worker's only message: it is ready
+    child.on("message", (message) => {
+      if (message === "ready") setReady();
+    });
     return new Promise((resolve) => {
       child.once("error", (error) => resolve(error.message));
       child.once("exit", (code, name) => resolve(name ?? `exit code ${code}`));
@@ -56,10 +61,30 @@ export function superviseWorkers(setup: { count: number; args: readonly string[]
   return {
     ready,
     ended: Promise.all(kept).then(() => undefined),
+    metrics: async () => (await Promise.all([...children].map(metricsOf))).filter((values) => values !== null),
     kill() {
       for (const child of children) child.kill("SIGKILL");
     },
   };
+}
+
+const metricsTimeoutMs = 1_000;
+
+/** Asks a worker for its values; null where it does not answer: it is starting, at work on a long batch, or dead. */
+function metricsOf(child: ChildProcess): Promise<MetricObject[] | null> {
+  return new Promise((resolve) => {
+    const end = (values: MetricObject[] | null) => {
+      clearTimeout(timer);
+      child.off("message", hear);
+      resolve(values);
+    };
+    const hear = (message: unknown) => {
+      if (typeof message === "object" && message !== null && "metrics" in message) end(message.metrics as MetricObject[]);
+    };
+    const timer = setTimeout(end, metricsTimeoutMs, null);
+    child.on("message", hear);
+    child.send("metrics", (error) => error && end(null));
+  });
 }
 
 function promiseWithResolver(): { promise: Promise<void>; resolve: () => void } {

@@ -2,7 +2,8 @@ import { asAppError } from "../core/errors.ts";
 import { applyChange } from "../core/lifecycle.ts";
 import { limits } from "../core/limits.ts";
 import type { HeldModel, Lease, Ports, Sight } from "../core/ports.ts";
-import { type ImageTimings, isFinished, type Run, type RunChange, type TaskOutcome } from "../core/run.ts";
+import { type ImageTimings, isFinished, type Run, type RunChange, type RunStatus, type TaskOutcome } from "../core/run.ts";
+import { type RunWork, workOf } from "../core/run-work.ts";
 import { answerSeen, failed } from "./answer-tasks.ts";
 import type { SharedEngine } from "./batching.ts";
 import { pause } from "./pause.ts";
@@ -13,11 +14,15 @@ export type AttemptPorts = Pick<Ports, "runs" | "queue" | "images" | "clock">;
 /** What a worker reports; no image bytes, no secrets. */
 export type WorkerLog = (event: "run" | "error", fields: Readonly<Record<string, unknown>>) => void;
 
+/** Hears of every attempt that came to its end: how the run stands then, and where its time went. */
+export type RunListener = (work: RunWork & { readonly status: string; readonly ms: number }) => void;
+
 /** What the attempts of one worker share. */
 export interface AttemptTools {
   readonly engine: SharedEngine;
   readonly sights: SightCache;
   readonly log: WorkerLog;
+  readonly onRun?: RunListener | undefined;
 }
 
 interface Delivery {
@@ -33,7 +38,7 @@ export async function attemptRun(ports: AttemptPorts, tools: AttemptTools, deliv
   const { tenantId, runId } = lease.message;
   const run = await ports.runs.get(tenantId, runId);
   if (!run || isFinished(run)) return ports.queue.remove(lease);
-  if (run.status === "QUEUED" && run.expiresAt <= ports.clock.now()) return end(ports, lease, { type: "expire" });
+  if (run.status === "QUEUED" && run.expiresAt <= ports.clock.now()) return void (await end(ports, lease, { type: "expire" }));
   if (lease.receiveCount > limits.lease.attemptsMax) {
     const message = `Given up after ${limits.lease.attemptsMax} attempts that never ended.`;
     await applyChange(ports, { tenantId, runId }, { type: "giveUp", message });
@@ -63,9 +68,12 @@ async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Pro
   const started = performance.now();
   try {
     const { outcomes, imageTimings } = await answerWith(ports, tools, work);
-    await end(ports, lease, { type: "finish", attempt: run.attempt, outcomes, imageTimings });
+    const status = await end(ports, lease, { type: "finish", attempt: run.attempt, outcomes, imageTimings });
     const ms = performance.now() - started;
-    tools.log("run", { runId: run.id, tenantId: run.tenantId, attempt: run.attempt, tasks: run.tasks.length, ms });
+    const { id: runId, tenantId, attempt } = run;
+    const done = { status: status ?? "GONE", ms, ...workOf(outcomes, imageTimings) };
+    tools.log("run", { runId, tenantId, attempt, tasks: run.tasks.length, ...done });
+    tools.onRun?.(done);
   } catch (error) {
     if (signal.aborted) return; // canceled, or the lease was lost and another attempt owns the run
     tools.log("error", { runId: run.id, tenantId: run.tenantId, attempt: run.attempt, error: describe(error) });
@@ -114,9 +122,11 @@ async function see(
   return { sight, imageTimings: { ...sight.timings, cached: false } };
 }
 
-async function end(ports: AttemptPorts, lease: Lease, change: RunChange): Promise<void> {
-  await applyChange(ports, lease.message, change);
+/** Returns the status that the run has then: another's, where the change came too late. */
+async function end(ports: AttemptPorts, lease: Lease, change: RunChange): Promise<RunStatus | null> {
+  const changed = await applyChange(ports, lease.message, change);
   await ports.queue.remove(lease);
+  return changed?.run.status ?? null;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { limits } from "../core/limits.ts";
 import type { Engine, Lease } from "../core/ports.ts";
-import { type AttemptPorts, attemptRun, describe, type WorkerLog } from "./attempt.ts";
+import { type AttemptPorts, attemptRun, describe, type RunListener, type WorkerLog } from "./attempt.ts";
 import { batchingEngine } from "./batching.ts";
 import { pause } from "./pause.ts";
 import { openSightCache } from "./sight-cache.ts";
@@ -10,6 +10,7 @@ export interface WorkerOptions {
   /** Stops the worker once the runs in progress are finished. */
   readonly signal: AbortSignal;
   readonly log: WorkerLog;
+  readonly onRun?: RunListener;
   readonly leaseMs?: number;
   /** How many runs are in progress at most; their questions share batches. Absent: one. */
   readonly runsAtOnce?: number;
@@ -28,7 +29,12 @@ const batchesOfLease = 6;
  */
 export async function runWorker(ports: AttemptPorts, engine: Engine, options: WorkerOptions): Promise<void> {
   const { signal, log, runsAtOnce = 1, sightCacheBytes = 0, leaseMs = limits.lease.leaseMs } = options;
-  const tools = { engine: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease }), sights: openSightCache(sightCacheBytes), log };
+  const tools = {
+    engine: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease }),
+    sights: openSightCache(sightCacheBytes),
+    log,
+    onRun: options.onRun,
+  };
   const inProgress = new Set<Promise<void>>();
 
   function start(lease: Lease): void {

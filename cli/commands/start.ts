@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { type Connection, connect } from "../../adapters/connect.ts";
+import { type GatewayMetrics, openGatewayMetrics } from "../../adapters/metrics.ts";
 import type { Log } from "../../api/context.ts";
 import { type Listening, listen } from "../../api/http.ts";
 import { createGateway } from "../../api/server.ts";
@@ -13,6 +14,7 @@ import { findModel } from "../local-models.ts";
 import { localKey, localKeyFile } from "../local-tenant.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
+import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 import { superviseWorkers } from "../supervise.ts";
 
@@ -44,10 +46,12 @@ async function start(options: StartOptions): Promise<void> {
   const config = await readFinalConfig(options);
   const log = openLogger(config, { gateway: process.pid });
   const ports = await connect(config);
+  const metrics = openGatewayMetrics();
   let listening: Listening | null = null;
+  let endMetrics = () => {};
   try {
     const key = await localKey(ports, config.dataDir);
-    listening = await openGateway(config, ports, { log, key: key.text });
+    listening = await openGateway(config, ports, { log, key: key.text, metrics });
     const greeting = await greet(config, ports, key);
     const stop = { kill: () => {} };
     const signal = onStop(() => stop.kill());
@@ -55,10 +59,15 @@ async function start(options: StartOptions): Promise<void> {
     const args = ["--data", config.dataDir, "--model-memory-mb", memoryMb, ...(config.model === null ? [] : ["--model", config.model])];
     const workers = superviseWorkers({ count: options.workers, args, signal, log });
     stop.kill = workers.kill;
+    endMetrics = await serveMetrics(config, async () => {
+      metrics.depth(await ports.queue.depth());
+      return [await metrics.values(), ...(await workers.metrics())];
+    });
     process.stdout.write(greeting);
     void workers.ready.then(() => process.stdout.write("Ready.\n"));
     await Promise.all([workers.ended, sweepUntil(signal, ports, log)]);
   } finally {
+    endMetrics();
     await listening?.close();
     await ports.close();
   }
@@ -71,7 +80,11 @@ async function readFinalConfig({ host, port, data, model }: StartOptions): Promi
   return config.port === 0 ? readConfig(undefined, { ...overrides, port: await freePort(config.host) }) : config;
 }
 
-async function openGateway(config: Config, ports: Connection, { log, key }: { log: Log; key: string }): Promise<Listening> {
+async function openGateway(
+  config: Config,
+  ports: Connection,
+  { log, key, metrics }: { log: Log; key: string; metrics: GatewayMetrics },
+): Promise<Listening> {
   const gateway = await createGateway({
     ports,
     secret: ports.secret,
@@ -79,6 +92,7 @@ async function openGateway(config: Config, ports: Connection, { log, key }: { lo
     fetch: { allowPrivate: config.fetchPrivate },
     work: config,
     log,
+    onRequest: metrics.request,
     graphiql: true,
     localKey: key,
   });

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";
+import { openWorkerMetrics } from "../../adapters/metrics.ts";
 import { randomBase62 } from "../../core/tenant.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import { openModelReports } from "../../inference/model-reports.ts";
@@ -9,6 +10,7 @@ import { runWorker } from "../../inference/worker.ts";
 import { findModel } from "../local-models.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
+import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 
 /** `vedere worker`: takes runs from the queue and answers them, until it is stopped; the runs in progress are finished first. */
@@ -49,8 +51,14 @@ async function work(options: WorkerOptions): Promise<void> {
     onChange: reports.changed,
     warn: (message, fields) => logger.warn(fields, message),
   });
+  const metrics = openWorkerMetrics();
+  process.on("message", async (message) => {
+    if (message === "metrics") process.send?.({ metrics: await metrics.values() });
+  });
   const ended = new AbortController();
   const reporting = reports.run(engine, ended.signal);
+  // The workers of `vedere start` tell theirs to it.
+  const endMetrics = process.send ? () => {} : await serveMetrics(config, async () => [await metrics.values()]);
   try {
     const { id } = await findModel(ports.models, config.model);
     const ready = await engine.hold(config.model ?? id, signal); // so that the first run need not wait for it
@@ -63,8 +71,10 @@ async function work(options: WorkerOptions): Promise<void> {
       runsAtOnce: config.runsAtOnce,
       sightCacheBytes: config.sightCacheMb * 1e6,
       log: (event, fields) => logger[event === "error" ? "error" : "info"](fields, event),
+      onRun: metrics.run,
     });
   } finally {
+    endMetrics();
     ended.abort();
     await reporting;
     await engine.close();

@@ -37,6 +37,7 @@ test("without settings, everything has a default that works on one machine", () 
     hubEndpoint: "https://huggingface.co",
     hubToken: null,
     logLevel: "info",
+    metricsPort: null,
   });
 });
 
@@ -64,6 +65,7 @@ test("every setting can be made in the environment", () => {
     HF_ENDPOINT: "https://mirror.example.com",
     HF_TOKEN: "hf_x",
     VEDERE_LOG_LEVEL: "debug",
+    VEDERE_METRICS_PORT: "9464",
   };
   expect(readConfig(env)).toEqual({
     store: "embedded",
@@ -88,6 +90,7 @@ test("every setting can be made in the environment", () => {
     hubEndpoint: "https://mirror.example.com",
     hubToken: "hf_x",
     logLevel: "debug",
+    metricsPort: 9464,
   });
 });
 
@@ -112,6 +115,7 @@ test("all mistakes are reported at once, each with its name, what is wrong and w
     VEDERE_UNFINISHED_RUNS: "-1",
     VEDERE_FETCH_PRIVATE: "yes",
     VEDERE_LOG_LEVEL: "loud",
+    VEDERE_METRICS_PORT: "0",
     PATH: "is nobody's business",
   });
   const allowed: Record<string, string> = {
@@ -134,6 +138,7 @@ test("all mistakes are reported at once, each with its name, what is wrong and w
     VEDERE_UNFINISHED_RUNS: "from 1 to 100000000",
     VEDERE_FETCH_PRIVATE: "true, false",
     VEDERE_LOG_LEVEL: "info, debug",
+    VEDERE_METRICS_PORT: "from 1 to 65535",
   };
   expect(mistakes.map((line) => line.split(":")[0]).sort()).toEqual(Object.keys(allowed).sort());
   for (const line of mistakes) expect(line).toContain(allowed[line.split(":")[0] ?? ""]);

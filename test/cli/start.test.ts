@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -109,4 +110,39 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+test("/metrics adds up what the gateway and its workers count, and names no tenant", async () => {
+  const port = await freePort();
+  const child = startVedere(["start", "--data", data, "--port", "0", "--workers", "2"], { VEDERE_METRICS_PORT: String(port) });
+  started.push(child);
+  const output = await outputUntil(child, "Ready.");
+  for (let i = 0; i < 3; i += 1) expect((await send(curlLine(output))).status).toBe(200);
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+  expect(response.headers.get("content-type")).toContain("version=0.0.4");
+  const text = await response.text();
+  const value = (name: string) =>
+    Number(
+      text
+        .split("\n")
+        .find((line) => line.startsWith(`${name} `))
+        ?.split(" ")[1],
+    );
+  expect(value('vedere_requests_total{path="/graphql",status="200"}')).toBe(3);
+  expect(value('vedere_runs_total{status="SUCCEEDED"}')).toBe(3);
+  expect(value('vedere_images_total{features="computed"}') + value('vedere_images_total{features="known"}')).toBe(3);
+  expect(value('vedere_stage_seconds_count{stage="generate"}')).toBe(3);
+  expect(value("vedere_tokens_total")).toBeGreaterThan(30);
+  expect(value('vedere_queue_messages{state="visible"}')).toBe(0);
+  expect(text).not.toContain("ten_local");
+  expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
 }

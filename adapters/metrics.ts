@@ -1,0 +1,88 @@
+import { AggregatorRegistry, Counter, Gauge, Histogram, type MetricObject, Registry } from "prom-client";
+import type { QueueDepth } from "../core/ports.ts";
+import type { RunWork } from "../core/run-work.ts";
+
+/** What a gateway counts, in Prometheus' terms. No label names a tenant: what one does is none of another's business. */
+export interface GatewayMetrics {
+  request(request: { readonly path: string; readonly status: number; readonly ms: number }): void;
+  depth(depth: QueueDepth): void;
+  values(): Promise<MetricObject[]>;
+}
+
+/** What a worker counts. */
+export interface WorkerMetrics {
+  run(run: RunWork & { readonly status: string; readonly ms: number }): void;
+  values(): Promise<MetricObject[]>;
+}
+
+export type { MetricObject };
+
+/** Paths that are told apart; all others are one. */
+const paths = ["/graphql", "/graphql/stream", "/healthz", "/readyz"];
+
+const requestSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const stageSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function openGatewayMetrics(): GatewayMetrics {
+  const registers = [new Registry()];
+  const requests = new Counter({ name: "vedere_requests_total", help: "HTTP requests.", labelNames: ["path", "status"], registers });
+  const seconds = new Histogram({
+    ...{ name: "vedere_request_seconds", help: "From a request to its answer, long polls included.", labelNames: ["path"] },
+    ...{ buckets: requestSeconds, registers },
+  });
+  const messages = new Gauge({ name: "vedere_queue_messages", help: "Messages of the queue.", labelNames: ["state"], registers });
+  const oldest = new Gauge({ name: "vedere_queue_oldest_seconds", help: "Age of the queue's oldest message.", registers });
+  return {
+    request({ path, status, ms }) {
+      const known = paths.includes(path) ? path : "other";
+      requests.inc({ path: known, status });
+      seconds.observe({ path: known }, ms / 1_000);
+    },
+    depth({ visible, inFlight, dead, oldestAgeMs }) {
+      messages.set({ state: "visible" }, visible);
+      messages.set({ state: "in_flight" }, inFlight);
+      messages.set({ state: "dead" }, dead);
+      oldest.set(oldestAgeMs / 1_000);
+    },
+    values: () => valuesOf(registers),
+  };
+}
+
+export function openWorkerMetrics(): WorkerMetrics {
+  const registers = [new Registry()];
+  const runs = new Counter({ name: "vedere_runs_total", help: "Runs that a worker ended.", labelNames: ["status"], registers });
+  const seconds = new Histogram({
+    ...{ name: "vedere_run_seconds", help: "From a run's claim to its end.", buckets: requestSeconds, registers },
+  });
+  const stages = new Histogram({
+    ...{ name: "vedere_stage_seconds", help: "Stages of a run.", labelNames: ["stage"], buckets: stageSeconds, registers },
+  });
+  const tokens = new Counter({ name: "vedere_tokens_total", help: "Tokens generated.", registers });
+  const images = new Counter({
+    ...{ name: "vedere_images_total", help: "Images of runs, by whether their features were known already." },
+    ...{ labelNames: ["features"], registers },
+  });
+  return {
+    run({ status, ms, cached, ...work }) {
+      runs.inc({ status });
+      seconds.observe(ms / 1_000);
+      images.inc({ features: cached ? "known" : "computed" });
+      tokens.inc(work.tokens);
+      const before = { decode: work.decodeMs, pixels: work.pixelsMs, vision: work.visionMs };
+      const after = { encode: work.encodeMs, generate: work.generateMs, parse: work.parseMs };
+      for (const [stage, stageMs] of Object.entries({ ...(cached ? {} : before), ...after })) stages.observe({ stage }, stageMs / 1_000);
+    },
+    values: () => valuesOf(registers),
+  };
+}
+
+/** The values of several processes, added up, in Prometheus' text format. */
+export function metricsText(processes: readonly MetricObject[][]): Promise<string> {
+  return AggregatorRegistry.aggregate([...processes]).metrics();
+}
+
+export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE;
+
+async function valuesOf(registers: readonly Registry[]): Promise<MetricObject[]> {
+  return (await Promise.all(registers.map((registry) => registry.getMetricsAsJSON()))).flat();
+}
