@@ -11,7 +11,6 @@ const messageLengthMax = 500;
  * a large input.
  */
 export function publicError(error: Error, { requestId, log }: Pick<RequestContext, "requestId" | "log">): GraphQLFormattedError {
-  // graphql-js takes any thrown error that has a `path` array, as AppError has, for one of its own, and hands it on bare.
   const cause = error instanceof GraphQLError ? error.originalError : error;
   const where = error instanceof GraphQLError ? placeOf(error) : {};
   if (cause instanceof AppError && isUserErrorCode(cause.code)) {

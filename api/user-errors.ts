@@ -39,7 +39,9 @@ type UserErrorCode = (typeof userErrorCodes)[number];
 export function userErrorsOf(error: unknown, base: readonly string[]): UserError[] {
   if (error instanceof AggregateError) return error.errors.flatMap((each) => userErrorsOf(each, base));
   if (!(error instanceof AppError) || !isUserErrorCode(error.code)) throw error;
-  return [{ path: [...base, ...error.path], code: error.code, message: error.message, fix: error.fix, retryAfterMs: error.retryAfterMs }];
+  return [
+    { path: [...base, ...error.inputPath], code: error.code, message: error.message, fix: error.fix, retryAfterMs: error.retryAfterMs },
+  ];
 }
 
 /** Whether an error of this code is the caller's to mend, and its words meant for callers. */

@@ -35,7 +35,8 @@ export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;
   readonly fix: string | null;
-  readonly path: readonly string[];
+  /** Where in the input. Not `path`: graphql-js takes an error that has one for its own, and leaves out where in the document it came from. */
+  readonly inputPath: readonly string[];
   /** When the same request may be taken; null where that is not a matter of time, or nobody knows. */
   readonly retryAfterMs: number | null;
 
@@ -47,7 +48,7 @@ export class AppError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.fix = options.fix ?? null;
-    this.path = options.path ?? [];
+    this.inputPath = options.path ?? [];
     this.retryAfterMs = options.retryAfterMs ?? null;
   }
 

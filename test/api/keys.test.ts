@@ -67,6 +67,7 @@ describe("scopes", () => {
           authorization,
         );
         expect(body.errors?.[0], `${name}: ${JSON.stringify(body)}`).toMatchObject({
+          path: [name],
           extensions: { code: "FORBIDDEN", fix: expect.stringContaining(any[0] ?? "") },
         });
       }

@@ -202,7 +202,10 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
       });
 
       test.each(["", "nonsense", "%%%", Buffer.from("x run_1").toString("base64url")])("the cursor %j is refused", async (after) => {
-        await expect(runs.list("ten_1", { first: 1, after, status: null })).rejects.toMatchObject({ code: "INVALID", path: ["after"] });
+        await expect(runs.list("ten_1", { first: 1, after, status: null })).rejects.toMatchObject({
+          code: "INVALID",
+          inputPath: ["after"],
+        });
       });
     });
 
