@@ -119,6 +119,12 @@ test("healthz and readyz answer 200 while store and queue do", async () => {
   expect(await send(`${gateway.url}/readyz`)).toMatchObject({ status: 200, body: { ready: true, reasons: [] } });
 });
 
+test("readyz does not wait for a store that hangs", async () => {
+  const hanging = await startForTest({}, (ports) => ({ ...ports, queue: { ...ports.queue, depth: () => new Promise(() => {}) } }));
+  const { status, body } = await send(`${hanging.url}/readyz`, { signal: AbortSignal.timeout(10_000) });
+  expect([status, body]).toEqual([503, { ready: false, reasons: ["The queue does not answer."] }]);
+});
+
 test("readyz says what does not answer, and not why", async () => {
   const broken = await startForTest({}, (ports) => ({
     ...ports,
