@@ -14,6 +14,7 @@ import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteQueue } from "./sqlite-queue.ts";
 import { sqliteRuns } from "./sqlite-runs.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
+import { sqliteWebhooks } from "./sqlite-webhooks.ts";
 
 /** The ports on real technology, and the secret that API keys and upload URLs are made with. */
 export interface Connection extends Ports {
@@ -44,6 +45,7 @@ export async function connect(config: Config): Promise<Connection> {
     runs: sqliteRuns(sqlite, bell),
     tenants: sqliteTenants(sqlite),
     budgets: sqliteBudgets(sqlite),
+    webhooks: sqliteWebhooks(sqlite, bell, systemClock),
     queue: sqliteQueue(sqlite, bell, systemClock),
     ...fileImages(sqlite, systemClock, { folder: dataDir, publicUrl, secret }),
     models,

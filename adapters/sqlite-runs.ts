@@ -1,9 +1,11 @@
 import { type Charge, chargesOf } from "../core/charge.ts";
-import { AppError } from "../core/errors.ts";
 import type { Runs } from "../core/ports.ts";
 import type { Run } from "../core/run.ts";
+import { eventOf } from "../core/webhook.ts";
 import type { Bell } from "./bell.ts";
+import { cursorOf, placeBehind } from "./cursor.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+import { putInOutbox, webhooksTopic } from "./sqlite-webhooks.ts";
 
 /** Runs in SQLite: the record as JSON, beside it the columns that are searched. */
 export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
@@ -32,7 +34,7 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
     sqlite.run(
       "INSERT INTO charges (tenant_id, run_id, task, name, at, encodings, tokens, cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
       ...[tenantId, runId, task, name, at, encodings, tokens, cost],
-    ) > 0;
+    );
 
   const findByKey = (tenantId: string, key: string) => {
     const row = sqlite.first("SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?", tenantId, key);
@@ -56,9 +58,16 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       return row && runIn(row);
     },
     async replace(run) {
-      const charges = chargesOf(run);
-      const isReplaced = charges.length === 0 ? update(run) : sqlite.write(() => update(run) && charges.every(charge));
+      const event = eventOf(run);
+      const end = () => {
+        if (!update(run)) return false;
+        for (const each of chargesOf(run)) charge(each);
+        if (event) putInOutbox(sqlite, event);
+        return true;
+      };
+      const isReplaced = event ? sqlite.write(end) : update(run);
       if (isReplaced) bell.ring(topicOf(run.id));
+      if (isReplaced && event) bell.ring(webhooksTopic);
       return isReplaced;
     },
     async usage(tenantId, { from, to }) {
@@ -71,7 +80,7 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       return { runs: sum("runs"), tasks: sum("tasks"), encodings: sum("encodings"), tokens: sum("tokens"), cost: sum("cost") };
     },
     async list(tenantId, { first, after, status }) {
-      const from = after === null ? beforeAll : readCursor(after);
+      const from = placeBehind(after);
       const rows = sqlite.all(
         `SELECT data FROM runs WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)
          AND (?4 IS NULL OR status IN (SELECT value FROM json_each(?4)))
@@ -118,22 +127,4 @@ function topicOf(runId: string): string {
 function runIn(row: Row): Run {
   const run: Run = JSON.parse(text(row, "data"));
   return run;
-}
-
-/** The place before the newest run that can be. */
-const beforeAll = { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
-
-function cursorOf(run: Run): string {
-  return Buffer.from(`${run.createdAt} ${run.id}`).toString("base64url");
-}
-
-function readCursor(cursor: string): { createdAt: number; id: string } {
-  const [, createdAt, id] = /^(\d{1,15}) (.+)$/.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
-  if (createdAt === undefined || id === undefined) {
-    throw new AppError("INVALID", "This cursor is not one of this list.", {
-      path: ["after"],
-      fix: "Pass the endCursor of the page before, unchanged.",
-    });
-  }
-  return { createdAt: Number(createdAt), id };
 }

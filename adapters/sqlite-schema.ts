@@ -117,4 +117,38 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (tenant_id, name)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE webhook_endpoints (
+    tenant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE webhook_outbox (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX webhook_outbox_by_time ON webhook_outbox (at);
+
+  CREATE TABLE webhook_deliveries (
+    tenant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    endpoint_id TEXT,
+    run_id TEXT,
+    created_at INTEGER NOT NULL,
+    due_at INTEGER,
+    data TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+  ) STRICT;
+  CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (tenant_id, created_at DESC, id DESC, endpoint_id, status);
+  CREATE INDEX webhook_deliveries_of_run ON webhook_deliveries (tenant_id, run_id);
+  CREATE INDEX webhook_deliveries_due ON webhook_deliveries (due_at) WHERE due_at IS NOT NULL;
+  `,
 ];

@@ -1,3 +1,4 @@
+import type { GraphQLSchema } from "graphql";
 import type { KeyPorts } from "../core/api-keys.ts";
 import type { WorkLimits } from "../core/budget.ts";
 import { AppError } from "../core/errors.ts";
@@ -29,11 +30,12 @@ export interface RequestCost {
 /** What the resolvers of one request share. */
 export interface RequestContext {
   readonly ports: Ports;
-  /** Under which the secrets of API keys are hashed. */
+  /** Under which the secrets of API keys are hashed, and those of webhooks sealed. */
   readonly pepper: string;
   readonly caller: Caller;
   readonly requestId: string;
   readonly log: Log;
+  readonly schema: GraphQLSchema;
   readonly fetch: FetchSettings;
   readonly work: WorkLimits;
   /** Adds up as the request's runs are taken. */

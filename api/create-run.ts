@@ -9,6 +9,7 @@ import { hashInput } from "./idempotency.ts";
 import { takeImage } from "./intake.ts";
 import { boundFaults, inputFault, type RunCreateInput, readTask, supportFault } from "./run-input.ts";
 import { throwFaults } from "./user-errors.ts";
+import { runWebhookFaults, runWebhookOf } from "./webhooks/run-webhook.ts";
 
 export interface CreatedRun {
   readonly run: Run;
@@ -23,7 +24,7 @@ export interface CreatedRun {
 export async function createRun(context: RequestContext, input: RunCreateInput): Promise<CreatedRun> {
   const { ports, caller } = context;
   const asked = input.tasks.map(readTask);
-  throwFaults(boundFaults(input));
+  throwFaults([...boundFaults(input), ...runWebhookFaults(context, input.webhook)]);
   const idempotency = input.idempotencyKey ? { key: input.idempotencyKey, inputHash: hashInput(input) } : null;
   const earlier = idempotency && (await ports.runs.findByKey(caller.tenantId, idempotency.key));
   if (earlier) return replay(earlier.run, earlier.inputHash === idempotency.inputHash); // without its image: that may be gone by now
@@ -52,7 +53,8 @@ interface Accepted extends Pick<Run, "image" | "model" | "tasks"> {
   readonly bytes: Uint8Array | null;
 }
 
-async function store({ ports, caller }: RequestContext, { input, idempotency, image, bytes, model, tasks }: Accepted) {
+async function store(context: RequestContext, { input, idempotency, image, bytes, model, tasks }: Accepted) {
+  const { ports, caller } = context;
   if (bytes) await ports.images.put(caller.tenantId, image, bytes);
   const now = ports.clock.now();
   const run: Run = {
@@ -70,6 +72,7 @@ async function store({ ports, caller }: RequestContext, { input, idempotency, im
     startedAt: null,
     finishedAt: null,
     expiresAt: now + input.expiresInSeconds * 1000,
+    webhook: runWebhookOf(context, input.webhook),
   };
   return ports.runs.create(run, idempotency);
 }

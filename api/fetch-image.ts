@@ -1,8 +1,7 @@
-import { isIP } from "node:net";
 import { Agent, type Dispatcher, request } from "undici";
 import { AppError } from "../core/errors.ts";
-import { specialRangeOf } from "./egress.ts";
-import { blocked, type EgressSettings, guardedConnector, notPublic } from "./guarded-connector.ts";
+import { checkedUrl } from "./checked-url.ts";
+import { type EgressSettings, guardedConnector } from "./guarded-connector.ts";
 
 /** `allowPrivate` also admits http and any port. */
 export interface FetchSettings extends EgressSettings {
@@ -45,20 +44,6 @@ const requestHeaders = {
   "accept-encoding": "identity", // the byte limit counts what arrives: nothing may unfold behind it
   "user-agent": "vedere",
 };
-
-/** Scheme, port, credentials and literal address; a name's addresses are checked when it is looked up. */
-function checkedUrl(text: string, settings: FetchSettings): URL {
-  if (!URL.canParse(text))
-    throw new AppError("INVALID", "This is no absolute URL.", { fix: "Write it like https://example.com/photo.jpg." });
-  const url = new URL(text); // turns 0x7f.1, 2130706433 and the like into 127.0.0.1
-  if (url.username !== "" || url.password !== "") throw blocked("The URL carries credentials.");
-  if (settings.allowPrivate && (url.protocol === "http:" || url.protocol === "https:")) return url;
-  if (url.protocol !== "https:") throw blocked("Only https URLs are fetched.");
-  if (url.port !== "" && url.port !== "8443") throw blocked("Only the ports 443 and 8443 are fetched from.");
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  if (isIP(host) !== 0 && specialRangeOf(host)) throw blocked(notPublic);
-  return url;
-}
 
 /** Where a redirect leads; null for any other answer. */
 function redirectTarget({ statusCode, headers }: Dispatcher.ResponseData): string | null {

@@ -4,6 +4,7 @@ import type { ModelInfo } from "../core/ports.ts";
 import type { Size } from "../schema/geometry.ts";
 import { type CatalogueTask, taskByField } from "../schema/tasks.ts";
 import type { ImageSource } from "./intake.ts";
+import type { RunWebhookInput } from "./webhooks/run-webhook.ts";
 
 /** The SDL's RunCreateInput, defaults filled in. */
 export interface RunCreateInput {
@@ -16,6 +17,7 @@ export interface RunCreateInput {
   readonly waitMs: number;
   readonly expiresInSeconds: number;
   readonly metadata?: unknown;
+  readonly webhook?: RunWebhookInput | null;
 }
 
 /** A task that is asked for, the value of its field, and the field's place in the input. */

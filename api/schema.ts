@@ -11,6 +11,15 @@ import { runsCreate } from "./mutations/runs-create.ts";
 import { tenantCreate } from "./mutations/tenant-create.ts";
 import { tenantDisable, tenantEnable } from "./mutations/tenant-disable.ts";
 import { uploadsCreate } from "./mutations/uploads-create.ts";
+import { webhookRecover, webhookRedeliver } from "./mutations/webhook-deliveries.ts";
+import {
+  webhookEndpointCreate,
+  webhookEndpointDelete,
+  webhookEndpointDisable,
+  webhookEndpointEnable,
+  webhookEndpointUpdate,
+  webhookSecretRotate,
+} from "./mutations/webhook-endpoints.ts";
 import { models } from "./queries/models.ts";
 import { node } from "./queries/node.ts";
 import { run } from "./queries/run.ts";
@@ -19,6 +28,9 @@ import { tenant } from "./queries/tenant.ts";
 import { tenants } from "./queries/tenants.ts";
 import { usage } from "./queries/usage.ts";
 import { viewer } from "./queries/viewer.ts";
+import { webhookDeliveries, webhookDelivery } from "./queries/webhook-deliveries.ts";
+import { webhookDryRun } from "./queries/webhook-dry-run.ts";
+import { webhookEndpoint, webhookEndpoints } from "./queries/webhook-endpoints.ts";
 import { scalars } from "./scalars.ts";
 import { enforceScopes } from "./scopes.ts";
 import { runProgress } from "./subscriptions/run-progress.ts";
@@ -28,6 +40,7 @@ import { Run } from "./types/run.ts";
 import { RunTask } from "./types/run-task.ts";
 import { TaskResult } from "./types/task-result.ts";
 import { Tenant } from "./types/tenant.ts";
+import { WebhookDelivery, WebhookEndpoint, WebhookEventType } from "./types/webhook.ts";
 
 /** The SDL with its resolvers; a resolver that the SDL does not name is an error. Works from the sources and from dist/. */
 export function buildGatewaySchema(): GraphQLSchema {
@@ -35,11 +48,16 @@ export function buildGatewaySchema(): GraphQLSchema {
     typeDefs: readFileSync(new URL("../schema/schema.graphql", import.meta.url), "utf8"),
     resolvers: {
       ...scalars,
-      Query: { viewer, node, run, runs, models, usage, tenant, tenants },
+      Query: {
+        ...{ viewer, node, run, runs, models, usage, tenant, tenants },
+        ...{ webhookEndpoint, webhookEndpoints, webhookDelivery, webhookDeliveries, webhookDryRun },
+      },
       Mutation: {
         ...{ runCreate, runsCreate, runCancel, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
         ...{ tenantCreate, tenantDisable, tenantEnable },
+        ...{ webhookEndpointCreate, webhookEndpointUpdate, webhookEndpointDelete, webhookEndpointDisable, webhookEndpointEnable },
+        ...{ webhookSecretRotate, webhookRedeliver, webhookRecover },
       },
       Subscription: { runProgress },
       Model,
@@ -48,6 +66,9 @@ export function buildGatewaySchema(): GraphQLSchema {
       RunTask,
       TaskResult,
       Tenant,
+      WebhookDelivery,
+      WebhookEndpoint,
+      WebhookEventType,
     },
     resolverValidationOptions: { requireResolversToMatchSchema: "error", requireResolversForResolveType: "error" },
   });

@@ -108,6 +108,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       caller,
       requestId: trace.requestId,
       log,
+      schema,
       fetch,
       work,
       cost: { requested: 0, actual: 0 },

@@ -26,6 +26,21 @@ export const limits = {
     errorsMax: 5,
   },
   fetch: { totalMs: 10_000, idleMs: 2_000, redirectsMax: 3 },
+  /**
+   * A tenant's endpoints; characters of a payload query; bytes of a payload, beyond which the thin one takes its place; how long a receiver may
+   * take; how much of its answer is kept; how long a former secret may live on; deliveries that are recovered at once.
+   */
+  webhook: {
+    endpointsMax: 20,
+    urlMax: 2_048,
+    descriptionMax: 200,
+    payloadQueryMax: 4_096,
+    payloadBytesMax: 262_144,
+    timeoutMs: 15_000,
+    excerptBytes: 1_000,
+    overlapMsMax: 7 * 86_400_000,
+    recoverMax: 1_000,
+  },
   /** A worker holds a run for `leaseMs` and renews at a third of it; after `attemptsMax` attempts that never ended the run is given up. */
   lease: { leaseMs: 30_000, attemptsMax: 3 },
 } as const;

@@ -5,12 +5,14 @@ import type { BucketSize } from "./budget.ts";
 import type { Usage } from "./charge.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
 import type { ApiKey, Tenant } from "./tenant.ts";
+import type { Webhooks } from "./webhook-store.ts";
 
 /** All that the service needs from the world. A tenant's id comes first in every call that touches a tenant's data. */
 export interface Ports {
   readonly runs: Runs;
   readonly tenants: Tenants;
   readonly budgets: Budgets;
+  readonly webhooks: Webhooks;
   readonly images: Images;
   readonly queue: Queue;
   readonly models: Models;
@@ -39,7 +41,7 @@ export interface Runs {
   findByKey(tenantId: string, key: string): Promise<{ run: Run; inputHash: string } | null>;
   /**
    * Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where it has not. A run that ends so leaves its
-   * charges (`core/charge.ts`) in the ledger, in the same transaction.
+   * charges (`core/charge.ts`) in the ledger and its event (`core/webhook.ts`) in the outbox, in the same transaction.
    */
   replace(run: Run): Promise<boolean>;
   /** The sums of a tenant's charges from an instant, until before another. */

@@ -2,6 +2,7 @@ import type { Finish } from "../schema/answer.ts";
 import type { Size } from "../schema/geometry.ts";
 import type { TaskResult } from "../schema/result.ts";
 import type { TaskName } from "../schema/task.ts";
+import type { RunWebhook } from "./run-webhook.ts";
 
 export type RunStatus = "QUEUED" | "PROCESSING" | "SUCCEEDED" | "PARTIALLY_SUCCEEDED" | "FAILED" | "CANCELED" | "EXPIRED";
 export type TaskErrorCode =
@@ -90,6 +91,10 @@ export interface Run {
   readonly startedAt: number | null;
   readonly finishedAt: number | null;
   readonly expiresAt: number;
+  /** Who is told when it ends, beside the tenant's endpoints; absent in older records. */
+  readonly webhook?: RunWebhook | null;
+  /** The W3C trace context in which it was taken; absent where nobody traces. */
+  readonly traceparent?: string | null;
 }
 
 /** What travels through the queue: ids only. */

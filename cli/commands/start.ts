@@ -9,6 +9,7 @@ import { type Listening, listen } from "../../api/http.ts";
 import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { sweep } from "../../core/sweep.ts";
+import { deliver } from "../deliver.ts";
 import { prepareHello } from "../hello.ts";
 import { findModel } from "../local-models.ts";
 import { localKey, localKeyFile } from "../local-tenant.ts";
@@ -65,7 +66,8 @@ async function start(options: StartOptions): Promise<void> {
     });
     process.stdout.write(greeting);
     void workers.ready.then(() => process.stdout.write("Ready.\n"));
-    await Promise.all([workers.ended, sweepUntil(signal, ports, log)]);
+    const delivering = deliver(config, ports, { signal, log });
+    await Promise.all([workers.ended, sweepUntil(signal, ports, log), delivering]);
   } finally {
     endMetrics();
     await listening?.close();

@@ -8,6 +8,9 @@ import {
 } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildGatewaySchema } from "../../api/schema.ts";
+import type { Delivery } from "../../core/webhook.ts";
+import { newRun } from "../core/new-run.ts";
+import { newDelivery, newEvent } from "../core/new-webhook.ts";
 import { runCreate, runInput, send, startGateway, type TestGateway } from "./start.ts";
 
 /** Stands in ada's data, and must stand in nothing that bob can read. */
@@ -24,9 +27,24 @@ beforeAll(async () => {
       `mutation { uploadsCreate(input: { files: [{ byteSize: 1, sha256: "${"0".repeat(64)}" }] }) { targets { uploadId } } }`,
     )
   ).body.data.uploadsCreate;
-  owned = [run.id, run.image.id, targets[0].uploadId, gateway.keys.ada.slice(9, 31)];
+  const { endpoint } = (
+    await gateway.ask(
+      `mutation { webhookEndpointCreate(input: { url: "https://example.com/${sentinel}", description: "${sentinel}" }) { endpoint { id } } }`,
+    )
+  ).body.data.webhookEndpointCreate;
+  const delivery = newDelivery({ tenantId: "ada", event: newEvent(`run_${sentinel}`, 1, "ada") }, endpoint.id);
+  await storeDelivery(delivery);
+  owned = [run.id, run.image.id, targets[0].uploadId, gateway.keys.ada.slice(9, 31), endpoint.id, delivery.id];
 });
 afterAll(() => gateway.close());
+
+/** By way of the outbox, as every delivery. */
+async function storeDelivery(delivery: Delivery): Promise<void> {
+  const { runs, webhooks } = gateway.ports;
+  const { run } = await runs.create(newRun({ id: `run_${sentinel}`, tenantId: "ada" }), null);
+  await runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt: 1 });
+  if (!(await webhooks.fanOut(delivery.event, [delivery]))) throw new Error("The run's event was not in the outbox.");
+}
 
 interface Place {
   readonly query: string;
@@ -78,6 +96,7 @@ function smallest(type: GraphQLInputType): string {
   if (String(type).startsWith("[")) return `[${smallest(getNamedType(type) as GraphQLInputType)}]`;
   if (String(type) === "TaskInput") return "{ caption: {} }";
   if (String(type) === "Int") return "1";
+  if (String(type) === "DateTime") return '"2026-01-01T00:00:00Z"';
   return '"x"';
 }
 
@@ -109,7 +128,17 @@ async function askAs(key: string, { query, isSubscription }: Place, id: string) 
 test("for every place that takes an id, another tenant's id is answered, byte for byte, like one that never was", async () => {
   const places = placesOfIds();
   expect(places.map(({ query }) => /\{ (\w+)\(/.exec(query)?.[1])).toEqual(
-    expect.arrayContaining(["node", "run", "runCreate", "runsCreate", "runCancel", "runProgress", "apiKeyReroll", "apiKeyRevoke"]),
+    expect.arrayContaining([
+      "node",
+      "run",
+      "runCreate",
+      "runsCreate",
+      "runCancel",
+      "runProgress",
+      "apiKeyReroll",
+      "apiKeyRevoke",
+      "webhookRedeliver",
+    ]),
   );
   expect(places.length).toBeGreaterThanOrEqual(8); // imageId and uploadId each in runCreate and runsCreate
   for (const place of places) {

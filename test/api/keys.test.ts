@@ -62,7 +62,7 @@ describe("scopes", () => {
         const kind = type === schema.getQueryType() ? "query" : "mutation";
         const head = variables.length > 0 ? `${kind} (${variables.join(" ")})` : kind;
         const { body } = await gateway.ask(
-          `${head} { ${call} ${"getFields" in result || String(result).match(/^[A-Z]/) ? "{ __typename }" : ""} }`,
+          `${head} { ${call} ${"getFields" in result || String(result).match(/^\[?[A-Z]/) ? "{ __typename }" : ""} }`,
           values[name] ?? { id: "x" },
           authorization,
         );
@@ -105,6 +105,15 @@ const values: Record<string, object> = {
   tenantCreate: { input: { name: "x" } },
   tenantDisable: { input: { tenantId: "x" } },
   tenantEnable: { input: { tenantId: "x" } },
+  webhookDryRun: { endpointId: "x", runId: "x" },
+  webhookEndpointCreate: { input: { url: "https://example.com" } },
+  webhookEndpointUpdate: { input: { endpointId: "x" } },
+  webhookEndpointDelete: { input: { endpointId: "x" } },
+  webhookEndpointDisable: { input: { endpointId: "x" } },
+  webhookEndpointEnable: { input: { endpointId: "x" } },
+  webhookSecretRotate: { input: { endpointId: "x" } },
+  webhookRedeliver: { input: { deliveryId: "x" } },
+  webhookRecover: { input: { endpointId: "x", since: "2026-01-01T00:00:00Z" } },
 };
 
 describe("keys", () => {

@@ -9,6 +9,7 @@ import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
+import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
 import type { Clock, UploadTarget } from "../../core/ports.ts";
 import { budgetsContract } from "./budgets.ts";
 import { imagesContract, uploadReceiverContract } from "./images.ts";
@@ -16,6 +17,7 @@ import { queueContract } from "./queue.ts";
 import { registryContract } from "./registry.ts";
 import { runsContract } from "./runs.ts";
 import { tenantsContract } from "./tenants.ts";
+import { webhooksContract } from "./webhooks.ts";
 
 /** A data folder with what two processes have open on it. In memory there are not two: both share a database and a bell. */
 interface Opened {
@@ -76,6 +78,13 @@ for (const { name, openStore } of [
   budgetsContract(name, async () => {
     const { here, there, close } = openStore();
     return { budgets: sqliteBudgets(here.sqlite), elsewhere: sqliteBudgets(there.sqlite), close };
+  });
+
+  webhooksContract(name, async () => {
+    const { here, there, close } = openStore();
+    const clock = { now: () => 1_000_000 };
+    const storeOf = ({ sqlite, bell }: Opened["here"]) => ({ runs: sqliteRuns(sqlite, bell), webhooks: sqliteWebhooks(sqlite, bell, clock) });
+    return { ...storeOf(here), elsewhere: storeOf(there), close };
   });
 
   registryContract(name, async () => {

@@ -1,0 +1,155 @@
+import { AppError } from "../../core/errors.ts";
+import { limits } from "../../core/limits.ts";
+import { randomBase62 } from "../../core/tenant.ts";
+import { healthy, type WebhookEndpoint, type WebhookEventType, type WebhookSecret, webhookEventTypes } from "../../core/webhook.ts";
+import { disabled } from "../../core/webhook-schedule.ts";
+import { mintWebhookSecret, seal, webhookSecretBytes } from "../../core/webhook-secret.ts";
+import { checkedUrl } from "../checked-url.ts";
+import type { RequestContext } from "../context.ts";
+import { throwFaults } from "../user-errors.ts";
+import { requirePayloadQuery } from "./payload-query.ts";
+
+/** What a tenant decides about an endpoint; what is absent (or null, but for payloadQuery) stays as it is. */
+export interface EndpointInput {
+  readonly url?: string | null;
+  readonly description?: string | null;
+  readonly events?: readonly WebhookEventType[] | null;
+  readonly payloadQuery?: string | null;
+}
+
+/** Makes an endpoint; `secret` is shown this once. Throws AppError INVALID, or an AggregateError of them. */
+export async function createEndpoint(context: RequestContext, input: EndpointInput & { secret?: string | null }) {
+  const { ports, caller } = context;
+  const url = input.url ?? "";
+  const { description, events, payloadQuery } = input;
+  throwFaults([...inputFaults(context, { ...input, url }), secretFault(input.secret)]);
+  if ((await ports.webhooks.endpoints(caller.tenantId)).length >= limits.webhook.endpointsMax) {
+    throw new AppError("INVALID", `There are ${limits.webhook.endpointsMax} endpoints already.`, {
+      fix: "Delete one that is not used any more.",
+    });
+  }
+  const now = ports.clock.now();
+  const secret = input.secret ?? mintWebhookSecret();
+  const endpoint: WebhookEndpoint = {
+    id: `whe_${randomBase62(22)}`,
+    tenantId: caller.tenantId,
+    version: 1,
+    url,
+    description: description ?? "",
+    events: events ? [...new Set(events)] : webhookEventTypes,
+    payloadQuery: payloadQuery ?? null,
+    secrets: [sealed(context, secret, now)],
+    createdAt: now,
+    disabledAt: null,
+    disabledReason: null,
+    health: healthy,
+  };
+  await ports.webhooks.createEndpoint(endpoint);
+  return { endpoint, secret };
+}
+
+/** Throws AppError NOT_FOUND, INVALID, or an AggregateError of them. */
+export async function updateEndpoint(context: RequestContext, endpointId: string, input: EndpointInput): Promise<WebhookEndpoint> {
+  throwFaults(inputFaults(context, input));
+  return change(context, endpointId, (endpoint) => ({
+    ...endpoint,
+    url: input.url ?? endpoint.url,
+    description: input.description ?? endpoint.description,
+    events: input.events ? [...new Set(input.events)] : endpoint.events,
+    payloadQuery: input.payloadQuery === undefined ? endpoint.payloadQuery : input.payloadQuery,
+  }));
+}
+
+/**
+ * Gives an endpoint a new secret, shown this once. The former one signs as well for `overlapMs`; one before that ends at once. Throws AppError
+ * NOT_FOUND, INVALID.
+ */
+export async function rotateSecret(context: RequestContext, endpointId: string, given: { secret?: string | null; overlapMs: number }) {
+  const { overlapMs } = given;
+  const tooLong = new AppError("INVALID", `The former secret lives on for 0 to ${limits.webhook.overlapMsMax / 1_000} seconds.`, {
+    path: ["overlapSeconds"],
+  });
+  throwFaults([secretFault(given.secret), overlapMs >= 0 && overlapMs <= limits.webhook.overlapMsMax ? null : tooLong]);
+  const secret = given.secret ?? mintWebhookSecret();
+  const endpoint = await change(context, endpointId, (before, now) => {
+    const former = before.secrets.slice(0, 1).map((each) => ({ ...each, expiresAt: now + overlapMs }));
+    return { ...before, secrets: [sealed(context, secret, now), ...former] };
+  });
+  return { endpoint, secret };
+}
+
+/** Stops or resumes an endpoint; deliveries that come to it meanwhile are held. Throws AppError NOT_FOUND. */
+export async function setEndpointDisabled(context: RequestContext, endpointId: string, isDisabled: boolean): Promise<WebhookEndpoint> {
+  return change(context, endpointId, (endpoint, now) => {
+    if (isDisabled) return endpoint.disabledAt === null ? disabled(endpoint, "By hand.", now) : endpoint;
+    return { ...endpoint, disabledAt: null, disabledReason: null, health: healthy };
+  });
+}
+
+/** Throws AppError NOT_FOUND. Deliveries on their way fail. */
+export async function deleteEndpoint({ ports, caller }: RequestContext, endpointId: string): Promise<void> {
+  if (!(await ports.webhooks.removeEndpoint(caller.tenantId, endpointId))) throw noEndpoint();
+}
+
+export function noEndpoint(): AppError {
+  return new AppError("NOT_FOUND", "There is no such endpoint.", { path: ["endpointId"] });
+}
+
+/** A webhook's URL, secret and payload query, each wrong in its own place; `secret` undefined: it is not asked for. */
+export function inputFaults({ schema, fetch }: RequestContext, input: EndpointInput): AppError[] {
+  const { url, description, events, payloadQuery } = input;
+  const fault = (path: string, message: string, fix: string) => new AppError("INVALID", message, { path: [path], fix });
+  return [
+    typeof url === "string" ? caught(() => requireUrl(url, fetch)) : null,
+    typeof payloadQuery === "string" ? caught(() => requirePayloadQuery(schema, payloadQuery)) : null,
+    description && (description.length > limits.webhook.descriptionMax || /\p{Cc}/u.test(description))
+      ? fault("description", "The description is too long.", `Give at most ${limits.webhook.descriptionMax} characters on one line.`)
+      : null,
+    events?.length === 0
+      ? fault("events", "The endpoint would hear of nothing.", "Name an event, or leave the list out to hear of all.")
+      : null,
+  ].filter((each) => each !== null);
+}
+
+export function secretFault(secret: string | null | undefined): AppError | null {
+  return typeof secret === "string" ? caught(() => void webhookSecretBytes(secret)) : null;
+}
+
+function requireUrl(url: string, fetch: RequestContext["fetch"]): void {
+  const options = { path: ["url"], fix: "Give an https URL of a public host, on port 443 or 8443." };
+  if (url.length > limits.webhook.urlMax)
+    throw new AppError("INVALID", `The URL has more than ${limits.webhook.urlMax} characters.`, options);
+  try {
+    checkedUrl(url, fetch);
+  } catch (error) {
+    throw new AppError("INVALID", error instanceof AppError ? error.message : "The URL cannot be used.", { ...options, cause: error });
+  }
+}
+
+function caught(check: () => void): AppError | null {
+  try {
+    check();
+    return null;
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
+}
+
+function sealed({ caller, pepper }: RequestContext, secret: string, now: number): WebhookSecret {
+  return { sealed: seal(secret, { tenantId: caller.tenantId, serviceSecret: pepper }), createdAt: now, expiresAt: null };
+}
+
+/** Deliverers note an endpoint's health at the same time: the change is made anew on what it then is. */
+async function change(
+  { ports, caller }: RequestContext,
+  endpointId: string,
+  changed: (endpoint: WebhookEndpoint, now: number) => WebhookEndpoint,
+): Promise<WebhookEndpoint> {
+  for (;;) {
+    const endpoint = await ports.webhooks.getEndpoint(caller.tenantId, endpointId);
+    if (!endpoint) throw noEndpoint();
+    const next = { ...changed(endpoint, ports.clock.now()), version: endpoint.version + 1 };
+    if (await ports.webhooks.replaceEndpoint(next, null)) return next;
+  }
+}
