@@ -83,7 +83,10 @@ for (const { name, openStore } of [
   webhooksContract(name, async () => {
     const { here, there, close } = openStore();
     const clock = { now: () => 1_000_000 };
-    const storeOf = ({ sqlite, bell }: Opened["here"]) => ({ runs: sqliteRuns(sqlite, bell), webhooks: sqliteWebhooks(sqlite, bell, clock) });
+    const storeOf = ({ sqlite, bell }: Opened["here"]) => ({
+      runs: sqliteRuns(sqlite, bell),
+      webhooks: sqliteWebhooks(sqlite, bell, clock),
+    });
     return { ...storeOf(here), elsewhere: storeOf(there), close };
   });
 
