@@ -10,8 +10,8 @@ import { retryDelaysMs } from "../../core/webhook-schedule.ts";
 import { mintWebhookSecret } from "../../core/webhook-secret.ts";
 import { fakeClock } from "../contract/fake-clock.ts";
 import { answered } from "../core/answered.ts";
+import { type Receiver, startReceiver } from "../webhook-receiver.ts";
 import { runCreate, runInput, startForTest, type TestGateway } from "./start.ts";
-import { type Receiver, startReceiver } from "./webhook-receiver.ts";
 
 const secret = "the secret of the service, of tests";
 const day = 86_400_000;

@@ -17,9 +17,13 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-export async function startService(options: { workers: number; leaseMs?: number }): Promise<Service> {
+export async function startService(options: {
+  workers: number;
+  leaseMs?: number;
+  env?: Readonly<Record<string, string>>;
+}): Promise<Service> {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-e2e-"));
-  const env = { ...process.env, ...(options.leaseMs ? { VEDERE_LEASE_MS: String(options.leaseMs) } : {}) };
+  const env = { ...process.env, ...(options.leaseMs ? { VEDERE_LEASE_MS: String(options.leaseMs) } : {}), ...options.env };
   const children: ChildProcess[] = [];
   const run = (...args: string[]) => {
     const child = spawn(process.execPath, [cli, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
