@@ -5,7 +5,16 @@ import type { Precision } from "../core/model-layout.ts";
 
 /** How a service is set up: read once, at start, and nowhere else. */
 export interface Config {
-  readonly store: "embedded";
+  /** Where everything lies: in the data folder, or in AWS. */
+  readonly store: "embedded" | "aws";
+  /** The store in AWS; all of them are there where it is chosen. */
+  readonly awsRegion: string | null;
+  readonly awsTable: string | null;
+  readonly awsBucket: string | null;
+  readonly awsQueueUrl: string | null;
+  readonly awsDeadLettersUrl: string | null;
+  /** Another S3 than Amazon's, addressed by path; null: Amazon's. */
+  readonly s3Endpoint: string | null;
   /** The folder of the database, the images, the pulled models and the secret; absolute. */
   readonly dataDir: string;
   readonly host: string;
@@ -36,7 +45,9 @@ export interface Config {
   readonly burstUnits: number;
   readonly unitsPerMonth: number | null;
   readonly unfinishedRuns: number;
-  /** Whether image URLs may use http and lead to private addresses: for development only. */
+  /** After how many days the store may delete a run that has finished, and what belongs to it; null: never. In AWS only. */
+  readonly retentionDays: number | null;
+  /** Whether the URLs of images and webhooks may use http and lead to private addresses: for development only. */
   readonly fetchPrivate: boolean;
   /** The Hugging Face hub or a mirror of it, where models are pulled from; no slash at its end. */
   readonly hubEndpoint: string;
@@ -56,6 +67,12 @@ const precisionNames = ["fp32", "fp16", "q8", "int8", "uint8", "q4", "bnb4", "q4
 
 const variables: Readonly<Record<keyof Config, string>> = {
   store: "VEDERE_STORE",
+  awsRegion: "AWS_REGION", // the names that the AWS SDK reads
+  s3Endpoint: "AWS_ENDPOINT_URL_S3",
+  awsTable: "VEDERE_AWS_TABLE",
+  awsBucket: "VEDERE_AWS_BUCKET",
+  awsQueueUrl: "VEDERE_AWS_QUEUE",
+  awsDeadLettersUrl: "VEDERE_AWS_DEAD_LETTERS",
   dataDir: "VEDERE_DATA",
   host: "VEDERE_HOST",
   port: "VEDERE_PORT",
@@ -73,12 +90,16 @@ const variables: Readonly<Record<keyof Config, string>> = {
   burstUnits: "VEDERE_BURST_UNITS",
   unitsPerMonth: "VEDERE_UNITS_PER_MONTH",
   unfinishedRuns: "VEDERE_UNFINISHED_RUNS",
+  retentionDays: "VEDERE_RETENTION_DAYS",
   fetchPrivate: "VEDERE_FETCH_PRIVATE",
   hubEndpoint: "HF_ENDPOINT", // the names that the hub's own tools read
   hubToken: "HF_TOKEN",
   logLevel: "VEDERE_LOG_LEVEL",
   metricsPort: "VEDERE_METRICS_PORT",
 };
+
+/** The secret as well: a data folder's own is known to one machine only. */
+const neededInAws = ["awsRegion", "awsTable", "awsBucket", "awsQueueUrl", "awsDeadLettersUrl", "secret"] as const;
 
 /** Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with all mistakes at once. */
 export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env, overrides: Overrides = {}): Config {
@@ -100,7 +121,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const host = read("host", hostName, "127.0.0.1");
   const port = read("port", wholeNumber(0, 65_535), 4000);
   const config: Config = {
-    store: read("store", oneOf(["embedded"]), "embedded"),
+    store: read("store", oneOf(["embedded", "aws"]), "embedded"),
+    awsRegion: read("awsRegion", anyText, null),
+    awsTable: read("awsTable", anyText, null),
+    awsBucket: read("awsBucket", anyText, null),
+    awsQueueUrl: read("awsQueueUrl", queueAddress, null),
+    awsDeadLettersUrl: read("awsDeadLettersUrl", queueAddress, null),
+    s3Endpoint: read("s3Endpoint", webAddress, null),
     dataDir: resolve(read("dataDir", anyText, ".vedere")),
     host,
     port,
@@ -118,12 +145,17 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), 20_000),
     unitsPerMonth: read("unitsPerMonth", wholeNumber(1, 999_999_999), null),
     unfinishedRuns: read("unfinishedRuns", wholeNumber(1, 100_000_000), limits.unfinishedRunsMax),
+    retentionDays: read("retentionDays", wholeNumber(1, 3_650), null),
     fetchPrivate: read("fetchPrivate", oneOf(["true", "false"]), "false") === "true",
     hubEndpoint: read("hubEndpoint", webAddress, "https://huggingface.co"),
     hubToken: read("hubToken", anyText, null),
     logLevel: read("logLevel", oneOf(logLevels), "info"),
     metricsPort: read("metricsPort", wholeNumber(1, 65_535), null),
   };
+  if (config.store === "aws") {
+    const missing = neededInAws.filter((name) => config[name] === null && !mistakes.some((mistake) => mistake.startsWith(variables[name])));
+    mistakes.push(...missing.map((name) => `${variables[name]}: is needed where VEDERE_STORE is aws`));
+  }
   if (mistakes.length > 0) {
     throw new AppError("SETTING_INVALID", ["The settings are wrong:", ...mistakes].join("\n  "), { fix: "Correct or unset them." });
   }
@@ -149,6 +181,12 @@ const webAddress: Kind<string> = {
     const url = URL.canParse(text) ? new URL(text) : null;
     return url && /^https?:$/.test(url.protocol) && !/[?#]/.test(text) ? url.href.replace(/\/+$/, "") : undefined;
   },
+};
+
+/** Not parsed: emulators of SQS name queues by what is no URL to the letter. */
+const queueAddress: Kind<string> = {
+  allowed: "the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/111122223333/runs",
+  parse: (text) => (/^https?:\/\/[^\s/]+\/\S+$/.test(text) ? text : undefined),
 };
 
 function longText(lengthMin: number): Kind<string> {

@@ -1,0 +1,56 @@
+import type { CreateTableCommandInput } from "@aws-sdk/client-dynamodb";
+
+/**
+ * The one table, as whoever creates it must make it: every key is a string, every index global and KEYS_ONLY, and DynamoDB deletes items
+ * some time after the second in `timeToLive`. The indexes are sparse: an item without both keys of an index is not in it.
+ *
+ * | pk                           | sk                  | what                                                       |
+ * | ---------------------------- | ------------------- | ---------------------------------------------------------- |
+ * | RUN#tenant#run               | RUN                 | a run                                                      |
+ * | RUN#tenant#run               | DELIVERY#delivery   | that this delivery tells of the run                        |
+ * | IDEMPOTENCY#tenant#key       | IDEMPOTENCY         | the run that was created with a key                        |
+ * | CHARGES#tenant               | instant#run         | the ledger: the charged tasks of a run                     |
+ * | OUTBOX#shard                 | instant#event       | an event that waits for its deliveries                     |
+ * | ENDPOINTS#tenant             | endpoint            | a webhook endpoint                                         |
+ * | DELIVERY#tenant#delivery     | DELIVERY            | a delivery                                                 |
+ * | TENANT#tenant, KEY#key       | TENANT, KEY         | a tenant, an API key                                       |
+ * | TENANTS, KEYS#tenant         | tenant, instant#key | that there is this tenant, this key                        |
+ * | BUDGET#tenant                | bucket              | a token bucket                                             |
+ * | ALIASES, WORKERS             | alias, worker       | an alias of a model, what a worker reports                 |
+ */
+export const tableSchema = {
+  partitionKey: "pk",
+  sortKey: "sk",
+  timeToLive: "expiresAt",
+  indexes: {
+    /** A tenant's runs, or its deliveries, by age. */
+    byOwner: { partitionKey: "owner", sortKey: "newest" },
+    /** The same in one status. */
+    byStatus: { partitionKey: "ownerStatus", sortKey: "newest" },
+    /** Queued runs by age. */
+    byQueue: { partitionKey: "queue", sortKey: "newest" },
+    /** Queued runs by when they expire, deliveries by when they are tried next. */
+    byDue: { partitionKey: "dueQueue", sortKey: "due" },
+  },
+} as const;
+
+/** What CreateTable takes; the time to live is switched on by a call of its own. */
+export function createTableInput(name: string): CreateTableCommandInput {
+  const keys = [tableSchema, ...Object.values(tableSchema.indexes)];
+  const attributes = new Set(keys.flatMap(({ partitionKey, sortKey }) => [partitionKey, sortKey]));
+  const keySchema = ({ partitionKey, sortKey }: (typeof keys)[number]) => [
+    { AttributeName: partitionKey, KeyType: "HASH" as const },
+    { AttributeName: sortKey, KeyType: "RANGE" as const },
+  ];
+  return {
+    TableName: name,
+    BillingMode: "PAY_PER_REQUEST",
+    AttributeDefinitions: [...attributes].map((attribute) => ({ AttributeName: attribute, AttributeType: "S" })),
+    KeySchema: keySchema(tableSchema),
+    GlobalSecondaryIndexes: Object.entries(tableSchema.indexes).map(([indexName, index]) => ({
+      IndexName: indexName,
+      KeySchema: keySchema(index),
+      Projection: { ProjectionType: "KEYS_ONLY" },
+    })),
+  };
+}

@@ -1,0 +1,132 @@
+import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
+import { UpdateCommand, type UpdateCommandInput } from "@aws-sdk/lib-dynamodb";
+import type { Tenants } from "../../core/ports.ts";
+import { type ApiKey, scopes, type Tenant } from "../../core/tenant.ts";
+import {
+  type DynamoTable,
+  getItem,
+  getItems,
+  type Item,
+  type ItemKey,
+  instantKey,
+  keyOf,
+  number,
+  putNew,
+  queryItems,
+  text,
+} from "./dynamo-table.ts";
+
+/**
+ * Tenants and their API keys in DynamoDB. Beside each record stands a second item, which is never changed and lists it: all tenants in one
+ * partition, the keys of each tenant in one. So lists, too, show every write at once, which an index would not promise. What is null in a
+ * record is absent in its item.
+ */
+export function dynamoTenants(table: DynamoTable): Tenants {
+  /** False where the condition was not met. */
+  const update = async (Key: ItemKey, change: Omit<UpdateCommandInput, "TableName" | "Key">): Promise<boolean> => {
+    try {
+      await table.client.send(new UpdateCommand({ TableName: table.name, Key, ...change }));
+      return true;
+    } catch (error) {
+      if (error instanceof ConditionalCheckFailedException) return false;
+      throw error;
+    }
+  };
+
+  const findKey = async (keyId: string): Promise<ApiKey | null> => {
+    const item = await getItem(table, placeOfKey(keyId));
+    return item && keyIn(item);
+  };
+
+  return {
+    async create({ id, name, createdAt, disabledAt }) {
+      const record = { ...placeOfTenant(id), id, name, createdAt, disabledAt: disabledAt ?? undefined };
+      if (!(await putNew(table, [record, { pk: allTenants, sk: id }]))) throw new Error(`There is a tenant with the id ${id} already.`);
+    },
+    async get(tenantId) {
+      const item = await getItem(table, placeOfTenant(tenantId));
+      return item && tenantIn(item);
+    },
+    async list({ first, after }) {
+      const listed = await queryItems(table, { partition: allTenants, max: first, ...(after !== null && { after }) });
+      return (
+        await getItems(
+          table,
+          listed.map((item) => placeOfTenant(text(item, "sk"))),
+        )
+      ).map(tenantIn);
+    },
+    setDisabled(tenantId, disabledAt) {
+      return update(placeOfTenant(tenantId), {
+        ConditionExpression: "attribute_exists(pk)",
+        ...(disabledAt === null
+          ? { UpdateExpression: "REMOVE disabledAt" }
+          : { UpdateExpression: "SET disabledAt = :at", ExpressionAttributeValues: { ":at": disabledAt } }),
+      });
+    },
+    async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
+      const dates = { createdAt, endsAt: expiresAt ?? undefined, revokedAt: revokedAt ?? undefined };
+      const record = { ...placeOfKey(id), id, tenantId, name, scopes, secretHash, ...dates };
+      const listed = { pk: keyOf("KEYS", tenantId), sk: instantKey(createdAt, id), keyId: id };
+      if (!(await putNew(table, [record, listed]))) throw new Error(`There is an API key with the id ${id} already.`);
+    },
+    findKey,
+    async keys(tenantId) {
+      const listed = await queryItems(table, { partition: keyOf("KEYS", tenantId), descending: true });
+      return (
+        await getItems(
+          table,
+          listed.map((item) => placeOfKey(text(item, "keyId"))),
+        )
+      ).map(keyIn);
+    },
+    async expireKey(tenantId, keyId, expiresAt) {
+      const moved = await update(placeOfKey(keyId), {
+        ConditionExpression: "tenantId = :tenant AND (attribute_not_exists(endsAt) OR endsAt > :at)",
+        UpdateExpression: "SET endsAt = :at",
+        ExpressionAttributeValues: { ":tenant": tenantId, ":at": expiresAt },
+      });
+      return moved || (await findKey(keyId))?.tenantId === tenantId;
+    },
+    revokeKey(tenantId, keyId, revokedAt) {
+      return update(placeOfKey(keyId), {
+        ConditionExpression: "tenantId = :tenant",
+        UpdateExpression: "SET revokedAt = if_not_exists(revokedAt, :at)",
+        ExpressionAttributeValues: { ":tenant": tenantId, ":at": revokedAt },
+      });
+    },
+  };
+}
+
+/** The partition that lists all tenants, by id. */
+const allTenants = "TENANTS";
+
+function placeOfTenant(tenantId: string): ItemKey {
+  return { pk: keyOf("TENANT", tenantId), sk: "TENANT" };
+}
+
+function placeOfKey(keyId: string): ItemKey {
+  return { pk: keyOf("KEY", keyId), sk: "KEY" };
+}
+
+function tenantIn(item: Item): Tenant {
+  return { id: text(item, "id"), name: text(item, "name"), createdAt: number(item, "createdAt"), disabledAt: instant(item, "disabledAt") };
+}
+
+function keyIn(item: Item): ApiKey {
+  const { scopes: granted } = item;
+  return {
+    id: text(item, "id"),
+    tenantId: text(item, "tenantId"),
+    name: text(item, "name"),
+    scopes: scopes.filter((scope) => Array.isArray(granted) && granted.includes(scope)),
+    secretHash: text(item, "secretHash"),
+    createdAt: number(item, "createdAt"),
+    expiresAt: instant(item, "endsAt"), // not `expiresAt`: the table deletes by that one, and dead keys stay listed
+    revokedAt: instant(item, "revokedAt"),
+  };
+}
+
+function instant(item: Item, attribute: string): number | null {
+  return item[attribute] === undefined ? null : number(item, attribute);
+}

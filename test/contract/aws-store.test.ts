@@ -1,0 +1,72 @@
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dynamoBudgets } from "../../adapters/aws/dynamo-budgets.ts";
+import { dynamoModels } from "../../adapters/aws/dynamo-models.ts";
+import { dynamoRuns } from "../../adapters/aws/dynamo-runs.ts";
+import { type DynamoTable, dynamoTable } from "../../adapters/aws/dynamo-table.ts";
+import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
+import { dynamoWebhooks } from "../../adapters/aws/dynamo-webhooks.ts";
+import { newRun } from "../core/new-run.ts";
+import { awsConfig } from "./aws-emulators.ts";
+import { budgetsContract } from "./budgets.ts";
+import { type DynamoDbLocal, dynamoDbIsMissing, startDynamoDb } from "./dynamodb-local.ts";
+import { registryContract } from "./registry.ts";
+import { runsContract } from "./runs.ts";
+import { tenantsContract } from "./tenants.ts";
+import { webhooksContract } from "./webhooks.ts";
+
+describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
+  let emulator: DynamoDbLocal;
+  let second: DynamoDBClient;
+  beforeAll(async () => {
+    emulator = await startDynamoDb();
+    second = new DynamoDBClient({ ...awsConfig, endpoint: emulator.endpoint });
+  }, 180_000); // fetches it where it was never used
+  afterAll(async () => {
+    second?.destroy();
+    await emulator?.stop();
+  });
+
+  /** A port on an empty table, and the same with a client of its own. */
+  async function openOn<Port>(portOn: (table: DynamoTable) => Port) {
+    const name = await emulator.createTable();
+    return { port: portOn(dynamoTable(emulator.client, name)), elsewhere: portOn(dynamoTable(second, name)), close: async () => undefined };
+  }
+  const kept = { retentionMs: 86_400_000 };
+  const clock = { now: () => 1_000_000 };
+
+  runsContract("DynamoDB", async () => {
+    const { port: runs, ...rest } = await openOn((table) => dynamoRuns(table, kept));
+    return { runs, ...rest };
+  });
+
+  tenantsContract("DynamoDB", async () => {
+    const { port: tenants, ...rest } = await openOn(dynamoTenants);
+    return { tenants, ...rest };
+  });
+
+  budgetsContract("DynamoDB", async () => {
+    const { port: budgets, ...rest } = await openOn(dynamoBudgets);
+    return { budgets, ...rest };
+  });
+
+  registryContract("DynamoDB", async () => {
+    const { port: registry, ...rest } = await openOn(dynamoModels);
+    return { registry, ...rest };
+  });
+
+  webhooksContract("DynamoDB", async () => {
+    const portOn = (table: DynamoTable) => ({ runs: dynamoRuns(table, kept), webhooks: dynamoWebhooks(table, { clock, ...kept }) });
+    const { port, ...rest } = await openOn(portOn);
+    return { ...port, ...rest };
+  });
+
+  test("a long run is packed and reads back; one that is too long to be stored is refused with what to do", async () => {
+    const { port: runs } = await openOn((table) => dynamoRuns(table, kept));
+    const long = newRun({ id: "run_long", metadata: "a phrase that comes again and again ".repeat(20_000) });
+    await runs.create(long, null);
+    expect(await runs.get("ten_1", "run_long")).toEqual(long);
+    const random = Array.from({ length: 60_000 }, (_, i) => Math.sin(i).toString(36)).join();
+    await expect(runs.create(newRun({ id: "run_huge", metadata: random }), null)).rejects.toMatchObject({ code: "INVALID" });
+  });
+});
