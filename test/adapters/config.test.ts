@@ -16,6 +16,13 @@ function mistakesOf(env: Record<string, string>, overrides: Overrides = {}): str
 test("without settings, everything has a default that works on one machine", () => {
   expect(readConfig({})).toEqual({
     store: "embedded",
+    awsRegion: null,
+    awsTable: null,
+    awsBucket: null,
+    awsQueueUrl: null,
+    awsDeadLettersUrl: null,
+    s3Endpoint: null,
+    retentionDays: null,
     dataDir: resolve(".vedere"),
     host: "127.0.0.1",
     port: 4000,
@@ -43,7 +50,14 @@ test("without settings, everything has a default that works on one machine", () 
 
 test("every setting can be made in the environment", () => {
   const env = {
-    VEDERE_STORE: "embedded",
+    VEDERE_STORE: "aws",
+    AWS_REGION: "eu-central-1",
+    AWS_ENDPOINT_URL_S3: "https://s3.example.com",
+    VEDERE_AWS_TABLE: "vedere",
+    VEDERE_AWS_BUCKET: "vedere-images",
+    VEDERE_AWS_QUEUE: "https://sqs.example.com/1/runs",
+    VEDERE_AWS_DEAD_LETTERS: "https://sqs.example.com/1/dead",
+    VEDERE_RETENTION_DAYS: "30",
     VEDERE_DATA: "/var/lib/vedere",
     VEDERE_HOST: "0.0.0.0",
     VEDERE_PORT: "80",
@@ -68,7 +82,14 @@ test("every setting can be made in the environment", () => {
     VEDERE_METRICS_PORT: "9464",
   };
   expect(readConfig(env)).toEqual({
-    store: "embedded",
+    store: "aws",
+    awsRegion: "eu-central-1",
+    awsTable: "vedere",
+    awsBucket: "vedere-images",
+    awsQueueUrl: "https://sqs.example.com/1/runs",
+    awsDeadLettersUrl: "https://sqs.example.com/1/dead",
+    s3Endpoint: "https://s3.example.com",
+    retentionDays: 30,
     dataDir: resolve("/var/lib/vedere"),
     host: "0.0.0.0",
     port: 80,
@@ -97,7 +118,7 @@ test("every setting can be made in the environment", () => {
 test("all mistakes are reported at once, each with its name, what is wrong and what is allowed", () => {
   const mistakes = mistakesOf({
     VEDERE_PROT: "4000",
-    VEDERE_STORE: "aws",
+    VEDERE_STORE: "azure",
     VEDERE_HOST: "http://127.0.0.1",
     VEDERE_PORT: "70000",
     VEDERE_PUBLIC_URL: "ftp://example.com",
