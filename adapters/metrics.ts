@@ -12,6 +12,14 @@ export interface GatewayMetrics {
 /** What a worker counts. */
 export interface WorkerMetrics {
   run(run: RunWork & { readonly status: string; readonly ms: number }): void;
+  /** One batch of answers: how many rows (beams of all its prompts) it took through the decoder together. */
+  batch(rows: number): void;
+  values(): Promise<MetricObject[]>;
+}
+
+/** What a deliverer of webhooks counts. */
+export interface DeliveryMetrics {
+  attempt(attempt: { readonly outcome: "succeeded" | "failed"; readonly ms: number }): void;
   values(): Promise<MetricObject[]>;
 }
 
@@ -21,6 +29,7 @@ export type { MetricObject };
 const paths = ["/graphql", "/graphql/stream", "/healthz", "/readyz"];
 
 const requestSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const batchRows = [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48];
 const stageSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 export function openGatewayMetrics(): GatewayMetrics {
@@ -62,7 +71,11 @@ export function openWorkerMetrics(): WorkerMetrics {
     ...{ name: "vedere_images_total", help: "Images of runs, by whether their features were known already." },
     ...{ labelNames: ["features"], registers },
   });
+  const rowsTogether = new Histogram({
+    ...{ name: "vedere_batch_rows", help: "Rows of a batch of answers: the beams of all its prompts.", buckets: batchRows, registers },
+  });
   return {
+    batch: (rows) => rowsTogether.observe(rows),
     run({ status, ms, cached, ...work }) {
       runs.inc({ status });
       seconds.observe(ms / 1_000);
@@ -71,6 +84,24 @@ export function openWorkerMetrics(): WorkerMetrics {
       const before = { decode: work.decodeMs, pixels: work.pixelsMs, vision: work.visionMs };
       const after = { encode: work.encodeMs, generate: work.generateMs, parse: work.parseMs };
       for (const [stage, stageMs] of Object.entries({ ...(cached ? {} : before), ...after })) stages.observe({ stage }, stageMs / 1_000);
+    },
+    values: () => valuesOf(registers),
+  };
+}
+
+export function openDeliveryMetrics(): DeliveryMetrics {
+  const registers = [new Registry()];
+  const deliveries = new Counter({
+    ...{ name: "vedere_deliveries_total", help: "Attempts to deliver a webhook.", labelNames: ["outcome"], registers },
+  });
+  const seconds = new Histogram({
+    ...{ name: "vedere_delivery_seconds", help: "From an attempt to deliver a webhook to its answer, or its failure." },
+    ...{ labelNames: ["outcome"], buckets: requestSeconds, registers },
+  });
+  return {
+    attempt({ outcome, ms }) {
+      deliveries.inc({ outcome });
+      seconds.observe({ outcome }, ms / 1_000);
     },
     values: () => valuesOf(registers),
   };

@@ -3,6 +3,7 @@ import path from "node:path";
 import { Command } from "commander";
 import { packageRoot } from "../adapters/package-root.ts";
 import { addAnalyze } from "./commands/analyze.ts";
+import { addDeliver } from "./commands/deliver.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addModels } from "./commands/models.ts";
@@ -37,6 +38,7 @@ Settings come from options, else from VEDERE_* variables. Exit codes: 0 done, 1 
     );
   addStart(program);
   addWorker(program);
+  addDeliver(program);
   addAnalyze(program, { debug });
   addModels(program);
   addTenants(program);

@@ -3,7 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { type Connection, connect } from "../../adapters/connect.ts";
-import { type GatewayMetrics, openGatewayMetrics } from "../../adapters/metrics.ts";
+import { type GatewayMetrics, openDeliveryMetrics, openGatewayMetrics } from "../../adapters/metrics.ts";
 import type { Log } from "../../api/context.ts";
 import { type Listening, listen } from "../../api/http.ts";
 import { createGateway } from "../../api/server.ts";
@@ -25,6 +25,7 @@ interface StartOptions {
   readonly data?: string;
   readonly model?: string;
   readonly workers: number;
+  readonly deliver: boolean;
 }
 
 const sweepEveryMs = 5_000;
@@ -40,6 +41,7 @@ export function addStart(program: Command): void {
     .option("--data <dir>", "the data folder, made where it is missing (default: .vedere)")
     .option("--model <name>", "the default model (default: a pulled model, else the embedded one)")
     .option("--workers <n>", "worker processes; 0 runs the gateway alone", workerCount, 1)
+    .option("--no-deliver", "leave webhooks to `vedere deliver`")
     .action(start);
 }
 
@@ -48,6 +50,7 @@ async function start(options: StartOptions): Promise<void> {
   const log = openLogger(config, { gateway: process.pid });
   const ports = await connect(config);
   const metrics = openGatewayMetrics();
+  const deliveries = openDeliveryMetrics();
   let listening: Listening | null = null;
   let endMetrics = () => {};
   try {
@@ -62,11 +65,11 @@ async function start(options: StartOptions): Promise<void> {
     stop.kill = workers.kill;
     endMetrics = await serveMetrics(config, async () => {
       metrics.depth(await ports.queue.depth());
-      return [await metrics.values(), ...(await workers.metrics())];
+      return [await metrics.values(), await deliveries.values(), ...(await workers.metrics())];
     });
     process.stdout.write(greeting);
     void workers.ready.then(() => process.stdout.write("Ready.\n"));
-    const delivering = deliver(config, ports, { signal, log });
+    const delivering = options.deliver ? deliver(config, ports, { signal, log, onAttempt: deliveries.attempt }) : null;
     await Promise.all([workers.ended, sweepUntil(signal, ports, log), delivering]);
   } finally {
     endMetrics();

@@ -1,16 +1,10 @@
-import {
-  type GraphQLArgument,
-  type GraphQLInputType,
-  type GraphQLObjectType,
-  getNamedType,
-  isInputObjectType,
-  isNonNullType,
-} from "graphql";
+import { type GraphQLInputType, type GraphQLObjectType, getNamedType, isInputObjectType, isNonNullType } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildGatewaySchema } from "../../api/schema.ts";
 import type { Delivery } from "../../core/webhook.ts";
 import { newRun } from "../core/new-run.ts";
 import { newDelivery, newEvent } from "../core/new-webhook.ts";
+import { everyScalar, requiredArguments, smallest } from "./every-field.ts";
 import { runCreate, runInput, send, startGateway, type TestGateway } from "./start.ts";
 
 /** Stands in ada's data, and must stand in nothing that bob can read. */
@@ -89,31 +83,6 @@ function literalsWithId(type: GraphQLInputType, depth = 0): string[] {
     }),
   );
   return literals.map((literal) => (isList ? `[${literal}]` : literal));
-}
-
-function smallest(type: GraphQLInputType): string {
-  if (isNonNullType(type)) return smallest(type.ofType);
-  if (String(type).startsWith("[")) return `[${smallest(getNamedType(type) as GraphQLInputType)}]`;
-  if (String(type) === "TaskInput") return "{ caption: {} }";
-  if (String(type) === "Int") return "1";
-  if (String(type) === "DateTime") return '"2026-01-01T00:00:00Z"';
-  return '"x"';
-}
-
-function requiredArguments(args: readonly GraphQLArgument[]): string {
-  const required = args.filter(({ type, defaultValue }) => isNonNullType(type) && defaultValue === undefined);
-  return required.map(({ name, type }) => ` ${name}: ${smallest(type)}`).join("");
-}
-
-/** All of an object's fields that need no argument, three levels deep. */
-function everyScalar(type: GraphQLObjectType, depth = 0): string {
-  const fields = Object.values(type.getFields()).flatMap(({ name, type: fieldType, args }) => {
-    const named = getNamedType(fieldType);
-    if (requiredArguments(args) !== "") return [];
-    if (!("getFields" in named)) return "getTypes" in named ? [] : [name];
-    return depth < 3 ? [`${name} ${everyScalar(named as GraphQLObjectType, depth + 1)}`] : [];
-  });
-  return `{ __typename ${fields.join(" ")} }`;
 }
 
 async function askAs(key: string, { query, isSubscription }: Place, id: string) {

@@ -24,6 +24,8 @@ export interface TestGateway {
   readonly keys: { readonly ada: string; readonly bob: string };
   readonly ports: Ports;
   readonly dataDir: string;
+  /** The pepper of its API keys. */
+  readonly secret: string;
   readonly logged: readonly { readonly level: string; readonly fields: object; readonly message: string }[];
   /** POSTs an operation as ada, or with another Authorization header. */
   ask(query: string, variables?: object, authorization?: string | null): Promise<Answer>;
@@ -62,6 +64,7 @@ export async function startGateway(options: Partial<GatewayOptions> = {}, wrap =
     keys,
     ports,
     dataDir: folder,
+    secret: options.secret ?? secret,
     logged,
     ask: (query, variables = {}, authorization = `Bearer ${keys.ada}`) =>
       send(`${url}/graphql`, {

@@ -1,0 +1,33 @@
+import type { Command } from "commander";
+import { readConfig } from "../../adapters/config.ts";
+import { connect } from "../../adapters/connect.ts";
+import { openDeliveryMetrics } from "../../adapters/metrics.ts";
+import { deliver } from "../deliver.ts";
+import { openLogger } from "../logger.ts";
+import { serveMetrics } from "../serve-metrics.ts";
+import { onStop } from "../stop.ts";
+
+/** `vedere deliver`: delivers webhooks, beside those that `vedere start` delivers or in its place. */
+export function addDeliver(program: Command): void {
+  program
+    .command("deliver")
+    .description("Delivers webhooks from the store of a data folder. Ctrl-C stops it after the deliveries in progress.")
+    .option("--data <dir>", "the data folder (default: .vedere)")
+    .action(run);
+}
+
+async function run({ data }: { data?: string }): Promise<void> {
+  const signal = onStop(() => {});
+  const config = readConfig(undefined, { dataDir: data });
+  const log = openLogger(config, { deliverer: process.pid });
+  const ports = await connect(config);
+  const metrics = openDeliveryMetrics();
+  const endMetrics = await serveMetrics(config, async () => [await metrics.values()]);
+  try {
+    log.info({}, "ready");
+    await deliver(config, ports, { signal, log, onAttempt: metrics.attempt });
+  } finally {
+    endMetrics();
+    await ports.close();
+  }
+}
