@@ -13,6 +13,10 @@ export interface Config {
   readonly awsBucket: string | null;
   readonly awsQueueUrl: string | null;
   readonly awsDeadLettersUrl: string | null;
+  /** Where workers fetch models from when they start; null: they have theirs in the data folder. */
+  readonly awsModelBucket: string | null;
+  /** Who delivers webhooks is woken by a message here; null: who delivers looks by itself. */
+  readonly awsWakeQueueUrl: string | null;
   /** Another S3 than Amazon's, addressed by path; null: Amazon's. */
   readonly s3Endpoint: string | null;
   /** The folder of the database, the images, the pulled models and the secret; absolute. */
@@ -73,6 +77,8 @@ const variables: Readonly<Record<keyof Config, string>> = {
   awsBucket: "VEDERE_AWS_BUCKET",
   awsQueueUrl: "VEDERE_AWS_QUEUE",
   awsDeadLettersUrl: "VEDERE_AWS_DEAD_LETTERS",
+  awsModelBucket: "VEDERE_AWS_MODEL_BUCKET",
+  awsWakeQueueUrl: "VEDERE_AWS_WAKE_QUEUE",
   dataDir: "VEDERE_DATA",
   host: "VEDERE_HOST",
   port: "VEDERE_PORT",
@@ -127,6 +133,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     awsBucket: read("awsBucket", anyText, null),
     awsQueueUrl: read("awsQueueUrl", queueAddress, null),
     awsDeadLettersUrl: read("awsDeadLettersUrl", queueAddress, null),
+    awsModelBucket: read("awsModelBucket", anyText, null),
+    awsWakeQueueUrl: read("awsWakeQueueUrl", queueAddress, null),
     s3Endpoint: read("s3Endpoint", webAddress, null),
     dataDir: resolve(read("dataDir", anyText, ".vedere")),
     host,

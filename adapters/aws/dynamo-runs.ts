@@ -25,10 +25,13 @@ import {
   text,
   transact,
 } from "./dynamo-table.ts";
+import type { Wake } from "./sqs-wake.ts";
 
 export interface DynamoRunsOptions {
   /** How long a run and its idempotency key stay after it has finished; the table then deletes them within days. Null: for ever. */
   readonly retentionMs: number | null;
+  /** Is told of every event. */
+  readonly wake: Wake;
 }
 
 /** What an unfinished run may take beyond `expiresAt`: no message lives longer, and without one nobody works on a run. */
@@ -45,7 +48,7 @@ const lookAfterMs = { first: 100, max: 1_000, growth: 1.4 } as const;
  * its transaction, and they would call each other off. A count costs half a read unit for each 4 KB of keys: one where little is
  * waiting, some 200 at the 10 000 runs that a tenant may have.
  */
-export function dynamoRuns(table: DynamoTable, { retentionMs }: DynamoRunsOptions): Runs {
+export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRunsOptions): Runs {
   const keyItemOf = (run: Run, { key, inputHash }: { key: string; inputHash: string }): Item & ItemKey => ({
     ...placeOfKey(run.tenantId, key),
     runId: run.id,
@@ -114,6 +117,7 @@ export function dynamoRuns(table: DynamoTable, { retentionMs }: DynamoRunsOption
         ...(charges.length > 0 ? [{ Put: { TableName, Item: ledgerItem(run, charges) } }] : []),
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
+      if (isReplaced && event) await wake(0);
       // A write whose answer was lost is repeated, and may then meet its own version: the mark tells ours from another's.
       return isReplaced || (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write === write;
     },

@@ -23,6 +23,7 @@ import {
   text,
   transact,
 } from "./dynamo-table.ts";
+import type { Wake } from "./sqs-wake.ts";
 
 const dueShardCount = 4;
 const dueShards: readonly string[] = Array.from({ length: dueShardCount }, (_, shard) => keyOf("DUE", String(shard)));
@@ -30,7 +31,10 @@ const dueShards: readonly string[] = Array.from({ length: dueShardCount }, (_, s
 const lookEveryMs = 1_000;
 
 /** Webhooks in DynamoDB: the records as JSON, beside them the attributes that are searched. `retentionMs` after its end a delivery may be deleted; null: never. */
-export function dynamoWebhooks(table: DynamoTable, { clock, retentionMs }: { clock: Clock; retentionMs: number | null }): Webhooks {
+export function dynamoWebhooks(
+  table: DynamoTable,
+  { clock, retentionMs, wake }: { clock: Clock; retentionMs: number | null; wake: Wake },
+): Webhooks {
   const TableName = table.name;
 
   const itemOf = (delivery: Delivery): Item & ItemKey => {
@@ -75,11 +79,13 @@ export function dynamoWebhooks(table: DynamoTable, { clock, retentionMs }: { clo
       const endpoints = items.map((item) => recordIn<WebhookEndpoint>(item));
       return endpoints.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
     },
-    replaceEndpoint(endpoint, event) {
-      return transact(table, [
+    async replaceEndpoint(endpoint, event) {
+      const isReplaced = await transact(table, [
         { Put: { TableName, Item: endpointItem(endpoint), ...onVersion(endpoint.version - 1) } },
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
+      if (isReplaced && event) await wake(0);
+      return isReplaced;
     },
     async removeEndpoint(tenantId, endpointId) {
       const Key = placeOfEndpoint(tenantId, endpointId);
@@ -97,8 +103,10 @@ export function dynamoWebhooks(table: DynamoTable, { clock, retentionMs }: { clo
       const item = await getItem(table, placeOf(tenantId, deliveryId));
       return item && recordIn<Delivery>(item);
     },
-    replaceDelivery(delivery) {
-      return transact(table, [{ Put: { TableName, Item: itemOf(delivery), ...onVersion(delivery.version - 1) } }]);
+    async replaceDelivery(delivery) {
+      const isReplaced = await transact(table, [{ Put: { TableName, Item: itemOf(delivery), ...onVersion(delivery.version - 1) } }]);
+      if (isReplaced && delivery.nextAttemptAt !== null) await wake(delivery.nextAttemptAt - clock.now());
+      return isReplaced;
     },
     async deliveries(tenantId, { first, after, ...filter }) {
       const matches = matcherOf(filter);

@@ -12,8 +12,9 @@ import { type DynamoTable, dynamoTable } from "./dynamo-table.ts";
 import { dynamoTenants } from "./dynamo-tenants.ts";
 import { dynamoWebhooks } from "./dynamo-webhooks.ts";
 import { s3Images } from "./s3-images.ts";
-import { openS3 } from "./s3-objects.ts";
+import { type Bucket, openS3 } from "./s3-objects.ts";
 import { sqsQueue } from "./sqs-queue.ts";
+import { nobody, sqsWake, type Wake } from "./sqs-wake.ts";
 
 /**
  * The store in AWS: one table of DynamoDB, one bucket of S3, one queue of SQS with its dead letters. Credentials and endpoints come from where the
@@ -23,7 +24,7 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
   const { region, table, bucket, queueUrl, deadLettersUrl } = requireAws(config);
   const dynamo = new DynamoDBClient({ region });
   const sqs = new SQSClient({ region });
-  const s3 = openS3({ region, ...(config.s3Endpoint !== null && { endpoint: config.s3Endpoint, forcePathStyle: true }) });
+  const s3 = openClient(config);
   const close = async () => {
     for (const client of [dynamo, sqs, s3]) client.destroy();
   };
@@ -39,12 +40,24 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
     throw error;
   }
   return {
-    ...inTable(dynamoTable(dynamo, table), config, clock),
+    ...inTable(dynamoTable(dynamo, table), config, { clock, wake: sqsWake(sqs, config.awsWakeQueueUrl) }),
     images: s3Images({ client: s3, name: bucket }, clock),
     uploads: null,
     queue: sqsQueue(sqs, { queue: queueUrl, deadLetters: deadLettersUrl }, clock),
     close,
   };
+}
+
+/** The bucket from which workers fetch models; null where there is none. */
+export function openModelBucket(config: Config): Bucket | null {
+  return config.awsModelBucket === null ? null : { client: openClient(config), name: config.awsModelBucket };
+}
+
+function openClient({ awsRegion, s3Endpoint }: Config) {
+  return openS3({
+    ...(awsRegion !== null && { region: awsRegion }),
+    ...(s3Endpoint !== null && { endpoint: s3Endpoint, forcePathStyle: true }),
+  });
 }
 
 /** What lies in the table alone. Throws AppError SETTING_INVALID. */
@@ -57,16 +70,16 @@ export async function openAwsTable(config: Config, clock: Clock): Promise<Return
     dynamo.destroy();
     throw error;
   }
-  return { ...inTable(dynamoTable(dynamo, table), config, clock), close: () => dynamo.destroy() };
+  return { ...inTable(dynamoTable(dynamo, table), config, { clock, wake: nobody }), close: () => dynamo.destroy() };
 }
 
-function inTable(table: DynamoTable, { retentionDays }: Config, clock: Clock) {
+function inTable(table: DynamoTable, { retentionDays }: Config, { clock, wake }: { clock: Clock; wake: Wake }) {
   const retentionMs = retentionDays === null ? null : retentionDays * 86_400_000;
   return {
-    runs: dynamoRuns(table, { retentionMs }),
+    runs: dynamoRuns(table, { retentionMs, wake }),
     tenants: dynamoTenants(table),
     budgets: dynamoBudgets(table),
-    webhooks: dynamoWebhooks(table, { clock, retentionMs }),
+    webhooks: dynamoWebhooks(table, { clock, retentionMs, wake }),
     registry: dynamoModels(table),
   };
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
+import { AppError } from "../../core/errors.ts";
 import { findModels } from "../../core/model-names.ts";
 import { shortNames } from "../known-models.ts";
 import { findModel, openLocalModels } from "../local-models.ts";
@@ -8,6 +9,7 @@ import { removeAlias, setAlias } from "../model-aliases.ts";
 import { listModels } from "../model-list.ts";
 import { parsePrecisions } from "../precisions.ts";
 import { openProgress } from "../progress.ts";
+import { publishModel } from "../publish-model.ts";
 import { pullModel } from "../pull.ts";
 import { howToMend, verifyModel } from "../verify-model.ts";
 import { addBuild } from "./build.ts";
@@ -61,6 +63,12 @@ export function addModels(program: Command): void {
     .argument("<name>")
     .option(...dataOption)
     .action(removeAlias);
+  models
+    .command("publish")
+    .description("Copies a model into the model bucket in AWS (VEDERE_AWS_MODEL_BUCKET), from where gateways and workers have it.")
+    .argument("<name>", "an id, id@revision or an alias")
+    .option(...dataOption)
+    .action(publish);
   addBuild(models);
   addCompare(models);
   models
@@ -94,6 +102,19 @@ async function pull(name: string, options: PullOptions): Promise<void> {
   } finally {
     progress.stop();
   }
+}
+
+async function publish(name: string, options: DataOption): Promise<void> {
+  const config = readConfig(undefined, { dataDir: options.data });
+  const { openModelBucket } = await import("../../adapters/aws/open-aws.ts"); // the SDK takes a while to load
+  const bucket = openModelBucket(config);
+  if (!bucket)
+    throw new AppError("SETTING_INVALID", "There is no model bucket.", { fix: "Name it in VEDERE_AWS_MODEL_BUCKET, with AWS_REGION." });
+  const info = await findModel(await openLocalModels(config), name);
+  const onFile = (path: string, bytes: number) => process.stdout.write(`${path} (${(bytes / 1e6).toFixed(1)} MB)\n`);
+  const { id, revision } = await publishModel(bucket, info, { now: Date.now(), onFile });
+  bucket.client.destroy();
+  process.stdout.write(`${id}@${revision} is in ${bucket.name}: workers that start from now on have it.\n`);
 }
 
 async function verify(id: string | undefined, options: DataOption): Promise<void> {

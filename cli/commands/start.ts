@@ -10,6 +10,7 @@ import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { sweep } from "../../core/sweep.ts";
 import { deliver } from "../deliver.ts";
+import { fetchPublished } from "../fetch-published.ts";
 import { prepareHello } from "../hello.ts";
 import { findModel } from "../local-models.ts";
 import { localKey, localKeyFile } from "../local-tenant.ts";
@@ -48,6 +49,7 @@ export function addStart(program: Command): void {
 async function start(options: StartOptions): Promise<void> {
   const config = await readFinalConfig(options);
   const log = openLogger(config, { gateway: process.pid });
+  await fetchPublished(config, log); // once, before the workers would do so each
   const ports = await connect(config);
   const metrics = openGatewayMetrics();
   const deliveries = openDeliveryMetrics();

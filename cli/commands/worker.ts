@@ -7,6 +7,7 @@ import { randomBase62 } from "../../core/tenant.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import { openModelReports } from "../../inference/model-reports.ts";
 import { runWorker } from "../../inference/worker.ts";
+import { fetchPublished } from "../fetch-published.ts";
 import { findModel } from "../local-models.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
@@ -38,6 +39,7 @@ async function work(options: WorkerOptions): Promise<void> {
   const signal = AbortSignal.any([onStop(() => {}), orphaned.signal]);
   const config = readConfig(undefined, { dataDir: options.data, model: options.model, modelMemoryMb: options.modelMemoryMb });
   const logger = openLogger(config, { worker: process.pid });
+  await fetchPublished(config, logger);
   const ports = await connect(config);
   const reports = openModelReports(ports, {
     workerId: `${hostname()}-${process.pid}-${randomBase62(4)}`,

@@ -6,6 +6,7 @@ import { dynamoRuns } from "../../adapters/aws/dynamo-runs.ts";
 import { type DynamoTable, dynamoTable } from "../../adapters/aws/dynamo-table.ts";
 import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
 import { dynamoWebhooks } from "../../adapters/aws/dynamo-webhooks.ts";
+import { nobody } from "../../adapters/aws/sqs-wake.ts";
 import { newRun } from "../core/new-run.ts";
 import { awsConfig } from "./aws-emulators.ts";
 import { budgetsContract } from "./budgets.ts";
@@ -32,7 +33,7 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
     const name = await emulator.createTable();
     return { port: portOn(dynamoTable(emulator.client, name)), elsewhere: portOn(dynamoTable(second, name)), close: async () => undefined };
   }
-  const kept = { retentionMs: 86_400_000 };
+  const kept = { retentionMs: 86_400_000, wake: nobody };
   const clock = { now: () => 1_000_000 };
 
   runsContract("DynamoDB", async () => {
