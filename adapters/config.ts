@@ -17,6 +17,8 @@ export interface Config {
   readonly awsModelBucket: string | null;
   /** Who delivers webhooks is woken by a message here; null: who delivers looks by itself. */
   readonly awsWakeQueueUrl: string | null;
+  /** Where the agent of ECS listens, in a task of ECS; null elsewhere. */
+  readonly ecsAgentUri: string | null;
   /** Another S3 than Amazon's, addressed by path; null: Amazon's. */
   readonly s3Endpoint: string | null;
   /** The folder of the database, the images, the pulled models and the secret; absolute. */
@@ -44,6 +46,8 @@ export interface Config {
   readonly leaseMs: number;
   /** Takes the place of DIR/secret.key, for services that share tenants but no folder. */
   readonly secret: string | null;
+  /** The secret's place in AWS Secrets Manager, where `secret` is null. */
+  readonly secretArn: string | null;
   /** How much work each tenant, and each of its keys, may ask for. */
   readonly unitsPerSecond: number | null;
   readonly burstUnits: number;
@@ -79,6 +83,7 @@ const variables: Readonly<Record<keyof Config, string>> = {
   awsDeadLettersUrl: "VEDERE_AWS_DEAD_LETTERS",
   awsModelBucket: "VEDERE_AWS_MODEL_BUCKET",
   awsWakeQueueUrl: "VEDERE_AWS_WAKE_QUEUE",
+  ecsAgentUri: "ECS_AGENT_URI", // set by ECS in its tasks
   dataDir: "VEDERE_DATA",
   host: "VEDERE_HOST",
   port: "VEDERE_PORT",
@@ -92,6 +97,7 @@ const variables: Readonly<Record<keyof Config, string>> = {
   sightCacheMb: "VEDERE_SIGHT_CACHE_MB",
   leaseMs: "VEDERE_LEASE_MS",
   secret: "VEDERE_SECRET",
+  secretArn: "VEDERE_SECRET_ARN",
   unitsPerSecond: "VEDERE_UNITS_PER_SECOND",
   burstUnits: "VEDERE_BURST_UNITS",
   unitsPerMonth: "VEDERE_UNITS_PER_MONTH",
@@ -104,8 +110,7 @@ const variables: Readonly<Record<keyof Config, string>> = {
   metricsPort: "VEDERE_METRICS_PORT",
 };
 
-/** The secret as well: a data folder's own is known to one machine only. */
-const neededInAws = ["awsRegion", "awsTable", "awsBucket", "awsQueueUrl", "awsDeadLettersUrl", "secret"] as const;
+const neededInAws = ["awsRegion", "awsTable", "awsBucket", "awsQueueUrl", "awsDeadLettersUrl"] as const;
 
 /** Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with all mistakes at once. */
 export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env, overrides: Overrides = {}): Config {
@@ -135,6 +140,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     awsDeadLettersUrl: read("awsDeadLettersUrl", queueAddress, null),
     awsModelBucket: read("awsModelBucket", anyText, null),
     awsWakeQueueUrl: read("awsWakeQueueUrl", queueAddress, null),
+    ecsAgentUri: read("ecsAgentUri", anyText, null),
     s3Endpoint: read("s3Endpoint", webAddress, null),
     dataDir: resolve(read("dataDir", anyText, ".vedere")),
     host,
@@ -149,6 +155,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     sightCacheMb: read("sightCacheMb", wholeNumber(0, 1_000_000), 256),
     leaseMs: read("leaseMs", wholeNumber(1_000, 3_600_000), limits.lease.leaseMs),
     secret: read("secret", longText(32), null),
+    secretArn: read("secretArn", anyText, null),
     unitsPerSecond: read("unitsPerSecond", wholeNumber(1, 100_000_000), null),
     burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), 20_000),
     unitsPerMonth: read("unitsPerMonth", wholeNumber(1, 999_999_999), null),
@@ -163,11 +170,30 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   if (config.store === "aws") {
     const missing = neededInAws.filter((name) => config[name] === null && !mistakes.some((mistake) => mistake.startsWith(variables[name])));
     mistakes.push(...missing.map((name) => `${variables[name]}: is needed where VEDERE_STORE is aws`));
+    // A data folder's own secret is known to one machine only.
+    if (config.secret === null && config.secretArn === null)
+      mistakes.push("VEDERE_SECRET: is needed where VEDERE_STORE is aws, or VEDERE_SECRET_ARN");
   }
   if (mistakes.length > 0) {
     throw new AppError("SETTING_INVALID", ["The settings are wrong:", ...mistakes].join("\n  "), { fix: "Correct or unset them." });
   }
   return Object.freeze(config);
+}
+
+/** The workers in the cloud, as the functions that scale them know them. */
+export interface FleetSettings {
+  readonly cluster: string | null;
+  readonly service: string | null;
+  /** The function that scales them, for who wants to start it at once. */
+  readonly scaler: string | null;
+  /** A scaling policy as JSON. */
+  readonly policy: string | null;
+}
+
+/** Set by the stack that runs the functions, and by nobody else. */
+export function readFleet(env: Readonly<Record<string, string | undefined>> = process.env): FleetSettings {
+  const { FLEET_CLUSTER: cluster, FLEET_SERVICE: service, FLEET_SCALER: scaler, FLEET_POLICY: policy } = env;
+  return { cluster: cluster || null, service: service || null, scaler: scaler || null, policy: policy || null };
 }
 
 /** A kind of value: how it is read (undefined: it is none of this kind), and in words what is one. */

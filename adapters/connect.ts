@@ -70,8 +70,9 @@ const aws = () => import("./aws/open-aws.ts");
 
 const systemClock: Clock = { now: () => Date.now() };
 
-async function secretOf({ secret, dataDir }: Config): Promise<string> {
-  return secret ?? (await serviceSecret(dataDir));
+async function secretOf({ secret, secretArn, dataDir }: Config): Promise<string> {
+  if (secret !== null) return secret;
+  return secretArn === null ? serviceSecret(dataDir) : (await import("./aws/read-secret.ts")).readSecret(secretArn);
 }
 
 async function openRegistry(config: Config, isMade: boolean): Promise<{ registry: ModelRegistry | null; close(): void }> {

@@ -10,6 +10,7 @@ const allowed: Record<string, string[]> = {
   inference: ["core", "schema"],
   adapters: ["core", "schema"],
   cli: ["adapters", "api", "core", "inference", "schema"],
+  infra: ["adapters", "api", "core", "schema"],
   bench: ["adapters", "api", "core", "inference", "schema"],
 };
 

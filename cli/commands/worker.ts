@@ -1,7 +1,8 @@
 import { hostname } from "node:os";
 import type { Command } from "commander";
-import { readConfig } from "../../adapters/config.ts";
-import { connect } from "../../adapters/connect.ts";
+import type { Logger } from "pino";
+import { type Config, readConfig } from "../../adapters/config.ts";
+import { type Connection, connect } from "../../adapters/connect.ts";
 import { openWorkerMetrics } from "../../adapters/metrics.ts";
 import { randomBase62 } from "../../core/tenant.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
@@ -40,7 +41,7 @@ async function work(options: WorkerOptions): Promise<void> {
   const config = readConfig(undefined, { dataDir: options.data, model: options.model, modelMemoryMb: options.modelMemoryMb });
   const logger = openLogger(config, { worker: process.pid });
   await fetchPublished(config, logger);
-  const ports = await connect(config);
+  const ports = await protectedConnection(config, logger);
   const reports = openModelReports(ports, {
     workerId: `${hostname()}-${process.pid}-${randomBase62(4)}`,
     logError: (fields, message) => logger.error(fields, message),
@@ -83,4 +84,12 @@ async function work(options: WorkerOptions): Promise<void> {
     await ports.close();
     if (process.connected) process.disconnect(); // an open channel to the parent would keep this process alive
   }
+}
+
+/** In ECS, with the task protected while it has runs. */
+async function protectedConnection(config: Config, logger: Logger): Promise<Connection> {
+  const ports = await connect(config);
+  if (config.ecsAgentUri === null) return ports;
+  const { protectedQueue } = await import("../../adapters/aws/task-protection.ts");
+  return { ...ports, queue: protectedQueue(ports.queue, config.ecsAgentUri, (fields, message) => logger.error(fields, message)) };
 }

@@ -1,6 +1,7 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dynamoBudgets } from "../../adapters/aws/dynamo-budgets.ts";
+import { fleetMemory } from "../../adapters/aws/dynamo-fleet.ts";
 import { dynamoModels } from "../../adapters/aws/dynamo-models.ts";
 import { dynamoRuns } from "../../adapters/aws/dynamo-runs.ts";
 import { type DynamoTable, dynamoTable } from "../../adapters/aws/dynamo-table.ts";
@@ -60,6 +61,14 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
     const portOn = (table: DynamoTable) => ({ runs: dynamoRuns(table, kept), webhooks: dynamoWebhooks(table, { clock, ...kept }) });
     const { port, ...rest } = await openOn(portOn);
     return { ...port, ...rest };
+  });
+
+  test("the fleet remembers since when it has been idle, and forgets it with the next run", async () => {
+    const { port: fleet, elsewhere } = await openOn(fleetMemory);
+    expect(await fleet.idleSince({ isIdle: true, now: 100 })).toBe(100);
+    expect(await elsewhere.idleSince({ isIdle: true, now: 160 })).toBe(100);
+    expect(await fleet.idleSince({ isIdle: false, now: 220 })).toBeNull();
+    expect(await elsewhere.idleSince({ isIdle: true, now: 280 })).toBe(280);
   });
 
   test("a long run is packed and reads back; one that is too long to be stored is refused with what to do", async () => {

@@ -1,0 +1,53 @@
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from "aws-lambda";
+import { refusal } from "../../api/refusal.ts";
+import { createGateway, type Gateway } from "../../api/server.ts";
+import type { Queue } from "../../core/ports.ts";
+import { connectCloud } from "./connect.ts";
+import { requestOf, resultOf } from "./http-event.ts";
+import { openKick } from "./kick.ts";
+
+/** HTTP APIs answer by themselves after 30 seconds: a long poll ends before, with the run as it then is. */
+const waitMsMax = 25_000;
+
+let opening: Promise<Gateway> | null = null;
+
+/** The gateway as a function behind an HTTP API. Answers are whole: event streams need a server that goes on (`vedere start --workers 0`). */
+export async function handler(event: APIGatewayProxyEventV2, _context: Context): Promise<APIGatewayProxyStructuredResultV2> {
+  if (event.rawPath === "/graphql/stream") return resultOf(noStreams());
+  const gateway = await open();
+  const request = requestOf(event, AbortSignal.timeout(waitMsMax));
+  return resultOf(await gateway.handle(request, { address: event.requestContext.http.sourceIp }));
+}
+
+function open(): Promise<Gateway> {
+  opening ??= openGateway();
+  opening.catch(() => {
+    opening = null; // the next request tries again
+  });
+  return opening;
+}
+
+async function openGateway(): Promise<Gateway> {
+  const { config, ports, secret, log } = await connectCloud();
+  const kick = openKick(log);
+  const queue: Queue = {
+    ...ports.queue,
+    async send(message) {
+      await ports.queue.send(message);
+      await kick();
+    },
+  };
+  return createGateway({
+    ports: { ...ports, queue },
+    secret,
+    publicUrl: config.publicUrl,
+    fetch: { allowPrivate: config.fetchPrivate },
+    work: config,
+    log,
+    graphiql: false,
+  });
+}
+
+function noStreams(): Response {
+  return refusal(501, "NOT_IMPLEMENTED", "This address answers whole responses only. Follow runs with waitMs, run(id) or a webhook.");
+}

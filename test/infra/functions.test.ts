@@ -1,0 +1,155 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { Webhook } from "standardwebhooks";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dynamoTable } from "../../adapters/aws/dynamo-table.ts";
+import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
+import { openS3 } from "../../adapters/aws/s3-objects.ts";
+import { readConfig } from "../../adapters/config.ts";
+import { modelPlaces, openModels } from "../../adapters/model-folders.ts";
+import { publishModel } from "../../cli/publish-model.ts";
+import { mintKey } from "../../core/tenant.ts";
+import { bundleFunction, type FunctionName, root } from "../../infra/bundle.ts";
+import { awsConfig, startEmulators } from "../contract/aws-emulators.ts";
+import { type DynamoDbLocal, dynamoDbIsMissing, startDynamoDb } from "../contract/dynamodb-local.ts";
+import { grantOf } from "../core/new-key.ts";
+import { picture } from "../picture.ts";
+import { startReceiver } from "../webhook-receiver.ts";
+
+const secret = "a secret of the tests, long enough";
+
+describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () => {
+  let dynamo: DynamoDbLocal;
+  let aws: Awaited<ReturnType<typeof startEmulators>>;
+  let env: Record<string, string>;
+  let key: string;
+  const folder = join(root, "node_modules", ".cache", "vedere-functions"); // from here they find the sharp of this machine
+
+  beforeAll(async () => {
+    [dynamo, aws] = await Promise.all([startDynamoDb(), startEmulators()]);
+    const { queue, deadLetters } = await aws.createQueue({ receiveCountMax: 5 });
+    const wakes = await aws.createQueue({ receiveCountMax: 5 });
+    const [table, models] = [await dynamo.createTable(), aws.createBucket()];
+    env = {
+      VEDERE_STORE: "aws",
+      VEDERE_AWS_TABLE: table,
+      VEDERE_AWS_BUCKET: aws.createBucket(),
+      VEDERE_AWS_MODEL_BUCKET: models,
+      VEDERE_AWS_QUEUE: queue,
+      VEDERE_AWS_DEAD_LETTERS: deadLetters,
+      VEDERE_AWS_WAKE_QUEUE: wakes.queue,
+      VEDERE_SECRET: secret,
+      VEDERE_FETCH_PRIVATE: "true",
+      AWS_REGION: awsConfig.region,
+      AWS_ACCESS_KEY_ID: awsConfig.credentials.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: awsConfig.credentials.secretAccessKey,
+      AWS_ENDPOINT_URL_DYNAMODB: dynamo.endpoint,
+      AWS_ENDPOINT_URL_SQS: aws.endpoint,
+      AWS_ENDPOINT_URL_S3: aws.endpoint,
+    };
+    const tenants = dynamoTenants(dynamoTable(dynamo.client, table));
+    await tenants.create({ id: "ten_1", name: "Ada", createdAt: 0, disabledAt: null });
+    const minted = mintKey(grantOf("ten_1"), secret, 0);
+    await tenants.createKey(minted.key);
+    key = minted.text;
+    const client = openS3({ ...awsConfig, endpoint: aws.endpoint, forcePathStyle: true });
+    const places = modelPlaces(readConfig({}, { dataDir: mkdtempSync(join(tmpdir(), "vedere-functions-")) }));
+    const [nano] = await openModels(places, async () => []).list();
+    if (!nano) throw new Error("The embedded model is there.");
+    await publishModel({ client, name: models }, nano, { now: 1, onFile: () => {} });
+    client.destroy();
+    for (const name of ["gateway", "webhooks", "sweeper", "scaler"] as const) {
+      mkdirSync(join(folder, name), { recursive: true });
+      bundleFunction(name, join(folder, name), { hasSharp: true });
+    }
+  }, 180_000);
+  afterAll(async () => {
+    rmSync(folder, { recursive: true, force: true });
+    await Promise.all([dynamo?.stop(), aws?.stop()]);
+  });
+
+  /** Calls a function once, in a process of its own, as Lambda would start it. */
+  async function invoke(name: FunctionName, event: object): Promise<unknown> {
+    const program = `
+      const { handler } = await import(${JSON.stringify(pathToFileURL(join(folder, name, "index.mjs")).href)});
+      const context = { getRemainingTimeInMillis: () => 60000 };
+      console.log("RESULT " + JSON.stringify(await handler(${JSON.stringify(event)}, context)));
+      process.exit(0);`;
+    const child = { env: { PATH: process.env.PATH ?? "", ...env }, cwd: folder };
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program], child);
+    return JSON.parse(/^RESULT (.*)$/m.exec(stdout)?.[1] ?? "null");
+  }
+
+  function post(path: string, body: object, authorization = `Bearer ${key}`) {
+    return {
+      version: "2.0",
+      routeKey: `POST ${path}`,
+      rawPath: path,
+      rawQueryString: "",
+      headers: { "content-type": "application/json", ...(authorization && { authorization }), host: "api.example.com" },
+      requestContext: { http: { method: "POST", path, protocol: "HTTP/1.1", sourceIp: "203.0.113.7", userAgent: "test" } },
+      body: Buffer.from(JSON.stringify(body)).toString("base64"),
+      isBase64Encoded: true,
+    };
+  }
+
+  async function ask(query: string, variables: object = {}) {
+    const result = (await invoke("gateway", post("/graphql", { query, variables }))) as {
+      statusCode: number;
+      body: string;
+      isBase64Encoded: boolean;
+    };
+    expect(result).toMatchObject({ statusCode: 200, isBase64Encoded: false });
+    return JSON.parse(result.body);
+  }
+
+  test("the gateway answers an event of API Gateway with a typed GraphQL answer", async () => {
+    const { data, errors } = await ask("{ viewer { tenant { id name } scopes } models { id isDefault status } }");
+    expect(errors).toBeUndefined();
+    expect(data.viewer.tenant).toEqual({ id: "ten_1", name: "Ada" });
+    expect(data.models).toEqual([{ id: "florence-2-nano", isDefault: true, status: "AVAILABLE" }]);
+  });
+
+  test("the gateway decodes an image, takes a run, and its end is delivered by the functions behind it", async () => {
+    const receiver = await startReceiver();
+    const endpoint = await ask("mutation ($url: URL!) { webhookEndpointCreate(input: { url: $url }) { secret userErrors { message } } }", {
+      url: receiver.url,
+    });
+    const { data } = await ask(
+      "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id status image { width } } userErrors { message } } }",
+      {
+        input: { source: { base64: (await picture()).toString("base64") }, tasks: [{ caption: {} }] },
+      },
+    );
+    expect(data.runCreate).toMatchObject({ run: { status: "QUEUED", image: { width: expect.any(Number) } }, userErrors: [] });
+    await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", { id: data.runCreate.run.id });
+    expect(await invoke("sweeper", {})).toEqual({ expired: 0, resent: 0, awaited: 1 });
+    const records = [{ messageId: "1", body: "{}" }];
+    expect(await invoke("webhooks", { Records: records })).toEqual({ batchItemFailures: [] });
+    const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
+    expect(new Webhook(endpoint.data.webhookEndpointCreate.secret).verify(body, headers as Record<string, string>)).toMatchObject({
+      type: "run.canceled",
+    });
+    expect(await invoke("sweeper", {})).toEqual({ expired: 0, resent: 0, awaited: 0 });
+  }, 60_000);
+
+  test("what the gateway refuses, it refuses in whole answers", async () => {
+    expect(await invoke("gateway", post("/graphql", { query: "{ viewer { keyId } }" }, ""))).toMatchObject({ statusCode: 401 });
+    expect(await invoke("gateway", post("/graphql/stream", { query: 'subscription { runProgress(id: "x") { id } }' }))).toMatchObject({
+      statusCode: 501,
+    });
+    expect(await invoke("gateway", post("/nothing", {}))).toMatchObject({ statusCode: 404 });
+  });
+
+  test("webhooks that cannot be delivered for our own fault come again", async () => {
+    const failures = { batchItemFailures: [{ itemIdentifier: "1" }, { itemIdentifier: "2" }] };
+    const before = env.VEDERE_AWS_TABLE ?? "";
+    env.VEDERE_AWS_TABLE = "gone";
+    expect(await invoke("webhooks", { Records: [{ messageId: "1" }, { messageId: "2" }] })).toEqual(failures);
+    env.VEDERE_AWS_TABLE = before;
+  });
+});
