@@ -36,7 +36,7 @@ export class CloudFunction extends Construct {
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       handler: "index.handler",
-      code: codeOf(name),
+      code: codeOf(name, this.node.tryGetContext("vedere:withoutSharp") === true),
       timeout,
       memorySize: memoryMb,
       environment: { NODE_OPTIONS: "--enable-source-maps", ...environment },
@@ -54,14 +54,15 @@ export class CloudFunction extends Construct {
 }
 
 /** Bundled by the esbuild of this machine, never in Docker. */
-function codeOf(name: FunctionName): Code {
+function codeOf(name: FunctionName, hasSharp: boolean): Code {
   return Code.fromAsset(root, {
     assetHashType: AssetHashType.OUTPUT,
     bundling: {
       image: DockerImage.fromRegistry("none"),
+      command: [name], // tells the functions apart: what is bundled from one folder by the same command is taken for the same
       local: {
         tryBundle(folder) {
-          bundleFunction(name, folder);
+          bundleFunction(name, folder, { hasSharp });
           return true;
         },
       },

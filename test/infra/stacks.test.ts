@@ -168,3 +168,22 @@ test("the table is the one that the adapters are tested on", () => {
     ...["byOwner", "byStatus", "byQueue", "byDue"],
   ]);
 }, 60_000);
+
+test("each function is bundled, from its own file", () => {
+  const app = new App({ context: { "vedere:withoutSharp": true } });
+  const { service } = buildStacks(app);
+  const { directory } = app.synth();
+  const functions = resourcesOf(Template.fromStack(service), "AWS::Lambda::Function");
+  const assets = functions.map(({ Properties }) => String(Properties.Code.S3Key).replace(".zip", ""));
+  expect(new Set(assets).size).toBe(4);
+  const own = {
+    "The GraphQL API": "This address answers whole responses only",
+    "Delivers webhooks": "webhooks could not be delivered",
+    "Every minute: expires": "awaited",
+    "Every minute, and when": "FLEET_POLICY are needed",
+  };
+  for (const [i, { Properties }] of functions.entries()) {
+    const bundle = readFileSync(join(directory, `asset.${assets[i]}`, "index.mjs"), "utf8");
+    for (const [start, mark] of Object.entries(own)) expect(bundle.includes(mark), mark).toBe(Properties.Description.startsWith(start));
+  }
+}, 60_000);
