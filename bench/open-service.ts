@@ -8,16 +8,17 @@ export interface OpenService {
   readonly url: string;
   /** Of the local tenant: an operator's. */
   readonly key: string;
+  readonly dataDir: string;
   close(): Promise<void>;
 }
 
 /** The built service on loopback, on a folder of its own. */
-export async function openService(workers: number): Promise<OpenService> {
+export async function openService(workers: number, settings: Readonly<Record<string, string>> = {}): Promise<OpenService> {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-bench-"));
   const service = spawn(
     process.execPath,
     [join(packageRoot(), "dist/cli/main.js"), "start", "--port", "0", "--data", dataDir, "--workers", String(workers)],
-    { stdio: ["ignore", "pipe", "inherit"], env: { VEDERE_LOG_LEVEL: "warn" } },
+    { stdio: ["ignore", "pipe", "inherit"], env: { VEDERE_LOG_LEVEL: "warn", ...settings } },
   );
   const close = async () => {
     const ended = new Promise((resolve) => service.once("exit", resolve));
@@ -26,7 +27,7 @@ export async function openService(workers: number): Promise<OpenService> {
     rmSync(dataDir, { recursive: true });
   };
   const url = await addressOf(service);
-  return { url, key: readFileSync(join(dataDir, "local.key"), "utf8").trim(), close };
+  return { url, key: readFileSync(join(dataDir, "local.key"), "utf8").trim(), dataDir, close };
 }
 
 function addressOf(service: ChildProcess): Promise<string> {

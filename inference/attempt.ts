@@ -19,7 +19,8 @@ export type RunListener = (work: RunWork & { readonly status: string; readonly m
 
 /** What the attempts of one worker share. */
 export interface AttemptTools {
-  readonly engine: SharedEngine;
+  /** Each tenant's part of the engine. */
+  readonly engineOf: (tenantId: string) => SharedEngine;
   readonly sights: SightCache;
   readonly log: WorkerLog;
   readonly onRun?: RunListener | undefined;
@@ -93,12 +94,13 @@ interface Answered {
 
 /** Keeps one model for the whole run, and its share of the batches. */
 async function answerWith(ports: AttemptPorts, tools: AttemptTools, { run, signal }: Work): Promise<Answered> {
-  const held = await tools.engine.hold(run.model, signal);
-  const leave = tools.engine.enter();
+  const engine = tools.engineOf(run.tenantId);
+  const held = await engine.hold(run.model, signal);
+  const leave = engine.enter();
   try {
-    const { sight, imageTimings } = await see(ports, tools, { run, held, signal });
+    const { sight, imageTimings } = await see(ports, { engine, sights: tools.sights }, { run, held, signal });
     if (sight instanceof Error) return { outcomes: run.tasks.map(() => failed(sight)), imageTimings };
-    return { outcomes: await answerSeen(tools.engine, { model: held.model, sight, tasks: run.tasks }, signal), imageTimings };
+    return { outcomes: await answerSeen(engine, { model: held.model, sight, tasks: run.tasks }, signal), imageTimings };
   } finally {
     leave();
     held.release();
@@ -108,7 +110,7 @@ async function answerWith(ports: AttemptPorts, tools: AttemptTools, { run, signa
 /** What the model sees in the run's image, from memory where an earlier run of the same tenant asked about it. */
 async function see(
   ports: AttemptPorts,
-  { engine, sights }: AttemptTools,
+  { engine, sights }: { engine: SharedEngine; sights: SightCache },
   { run, held, signal }: { run: Run; held: HeldModel; signal: AbortSignal },
 ): Promise<{ sight: Sight | Error; imageTimings: ImageTimings | null }> {
   const key = { tenantId: run.tenantId, sha256: run.image.sha256, model: held.model };

@@ -1,10 +1,11 @@
 import type { Engine, EngineAnswer, Sight, SightPrompt } from "../core/ports.ts";
 import { answerClass } from "./answer-class.ts";
-import { type Lane, openLanes, type Timers } from "./lanes.ts";
+import { type Lane, openLanes } from "./lanes.ts";
+import type { Timers } from "./meter.ts";
 
-/** An engine whose callers share batches. */
+/** An engine whose callers share batches: one tenant's part of it. */
 export interface SharedEngine extends Engine {
-  /** Says that a run has begun, for whose calls others may wait a moment; the returned function says that it has ended. */
+  /** Says that a run of the tenant has begun, for whose calls others may wait a moment; the returned function says that it has ended. */
   enter(): () => void;
 }
 
@@ -25,9 +26,9 @@ const systemTimers: Timers = {
 /**
  * An engine that merges the calls of several runs into batches of another one: calls for one model, with the same beams and answers of one
  * class. What a batch costs decides how many share it; one that several share is to take less than `batchMsMax`. A call fails, and is
- * canceled, as if it had the engine for itself.
+ * canceled, as if it had the engine for itself. Returns each tenant's part.
  */
-export function batchingEngine(engine: Engine, setup: { batchMsMax: number; timers?: Timers }): SharedEngine {
+export function batchingEngine(engine: Engine, setup: { batchMsMax: number; timers?: Timers }): (tenant: string) => SharedEngine {
   const lanes = openLanes({ timers: setup.timers ?? systemTimers, rowsMax, batchMsMax: setup.batchMsMax });
   const seeing = new Map<string, Lane<Uint8Array, Sight | Error>>();
   const answering = new Map<string, Lane<SightPrompt, EngineAnswer>>();
@@ -55,29 +56,34 @@ export function batchingEngine(engine: Engine, setup: { batchMsMax: number; time
     );
   }
 
-  async function askPart(part: Part, signal?: AbortSignal): Promise<(readonly [index: number, answer: EngineAnswer])[]> {
+  async function askPart(part: Part, asker: Asker): Promise<(readonly [index: number, answer: EngineAnswer])[]> {
     const answers = await answeringLane(part).ask(
       part.members.map(({ prompt }) => prompt),
-      signal,
+      asker,
     );
     return part.members.flatMap(({ index }, i) => (answers[i] ? [[index, answers[i]] as const] : []));
   }
 
-  return {
-    enter: lanes.enter,
+  return (tenant) => ({
+    enter: () => lanes.enter(tenant),
     hold: engine.hold,
     async see(model, images, signal) {
-      return images.length === 0 ? engine.see(model, images, signal) : [...(await seeingLane(model).ask(images, signal))];
+      return images.length === 0 ? engine.see(model, images, signal) : [...(await seeingLane(model).ask(images, { tenant, signal }))];
     },
     async answer(_model, prompts, signal) {
-      const answered = await Promise.all(partsOf(prompts).map((part) => askPart(part, signal)));
+      const answered = await Promise.all(partsOf(prompts).map((part) => askPart(part, { tenant, signal })));
       const answers = new Map(answered.flat());
       return prompts.flatMap((_, index) => answers.get(index) ?? []);
     },
     hosted: engine.hosted,
     tidy: engine.tidy,
     close: engine.close,
-  };
+  });
+}
+
+interface Asker {
+  readonly tenant: string;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Prompts of one call that go into one lane. */

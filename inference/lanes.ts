@@ -1,14 +1,8 @@
 import { concernsAll } from "./answer-tasks.ts";
 import { openBatchSize } from "./batch-size.ts";
-import { countForBatch, openRequest, type Request, runTogether } from "./request.ts";
-
-/** Where time comes from; tests bring their own. */
-export interface Timers {
-  /** Milliseconds since any instant. */
-  now(): number;
-  /** Wakes somebody later; the returned function calls it off. */
-  after(ms: number, wake: () => void): () => void;
-}
+import { chooseBatch, type Extent, openTally } from "./fair-share.ts";
+import { openMeter, type Timers } from "./meter.ts";
+import { openRequest, type Request, runTogether } from "./request.ts";
 
 /** Requests of one kind, which may share batches; a request itself is never cut. */
 export interface Lane<Item, Result> {
@@ -16,7 +10,7 @@ export interface Lane<Item, Result> {
    * One result for each item, in order. Throws what the work throws on this request alone, and AppError CANCELED as soon as `signal` is
    * aborted: the batch goes on for its other requests, and ends early only where all have left it.
    */
-  ask(items: readonly Item[], signal?: AbortSignal): Promise<readonly Result[]>;
+  ask(items: readonly Item[], asker: { readonly tenant: string; readonly signal?: AbortSignal | undefined }): Promise<readonly Result[]>;
 }
 
 /** What the batches of a lane do. */
@@ -30,8 +24,8 @@ export interface LaneWork<Item, Result> {
 
 /** Lanes that share one engine. */
 export interface Lanes {
-  /** Says that a run has begun, which may ask; the returned function says that it has ended. */
-  enter(): () => void;
+  /** Says that a tenant's run has begun, which may ask; the returned function says that it has ended. */
+  enter(tenant: string): () => void;
   open<Item, Result>(work: LaneWork<Item, Result>): Lane<Item, Result>;
 }
 
@@ -39,16 +33,17 @@ export interface Lanes {
 const waitMsMax = 10;
 
 /**
- * A lane has one batch at work at a time; meanwhile its requests gather. Where it is free, a request goes at once if every run in progress
- * has asked (so a lone one always does) or the batch is full, and after 10 ms in any case. Batches of several lanes are at work side by
- * side, token by token, so that short answers pass long ones; beyond one request for each lane they hold at most `rowsMax` rows.
+ * A lane has one batch at work at a time; meanwhile its requests gather. Where it is free, a request goes at once if every run in progress of
+ * its tenant has asked (so a lone one always does) or the batch is full, and after 10 ms in any case. Batches of several lanes are at work
+ * side by side, token by token, so that short answers pass long ones; beyond one request for each lane they hold at most `rowsMax` rows, and
+ * of these a tenant has its equal share while others have runs in progress: nobody's answers are stretched by all that another has to ask.
  */
 export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: number }): Lanes {
   const { timers, rowsMax, batchMsMax } = setup;
   const lanes: { waitsSince(): number; consider(): void }[] = [];
   const meter = openMeter(timers);
-  let runs = 0;
-  let asking = 0;
+  const runs = openTally(); // in progress, by tenant
+  const asking = openTally();
 
   function considerAll(): void {
     const waiting = lanes.filter((lane) => lane.waitsSince() < Number.POSITIVE_INFINITY);
@@ -57,29 +52,37 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
 
   function open<Item, Result>(work: LaneWork<Item, Result>): Lane<Item, Result> {
     const size = openBatchSize({ itemsMax: work.itemsMax, batchMsMax });
-    let waiting: Request<Item, Result>[] = [];
+    let waiting: Asked<Item, Result>[] = [];
     let isBusy = false;
     let callOff = () => {};
 
-    const waitsSince = () => waiting[0]?.since ?? Number.POSITIVE_INFINITY;
+    const waitsSince = () => waiting[0]?.request.since ?? Number.POSITIVE_INFINITY;
 
     function consider(): void {
       callOff();
       callOff = () => {};
       if (isBusy || waiting.length === 0) return;
-      const extents = waiting.map(extent);
       const itemsMax = size.max();
-      const count = countForBatch(extents, { items: itemsMax, rows: rowsMax - meter.rows() });
-      const isFull = count < waiting.length || sum(extents.map(({ items }) => items)) >= itemsMax;
+      const room = { items: itemsMax, rows: rowsMax - meter.rows() };
+      const chosen = chooseBatch(waiting.map(extent), { room, shareRows: rowsMax / runs.tenants(), rowsOf: meter.rowsOf });
+      const isFull = chosen.length < waiting.length || sum(waiting.map(({ request }) => request.items.length)) >= itemsMax;
       const leftMs = waitsSince() + waitMsMax - timers.now();
-      if (runs <= asking || isFull || leftMs <= 0) void start(waiting.splice(0, count));
-      else callOff = timers.after(leftMs, consider);
+      const isAwaited = waiting.some(({ tenant }) => runs.of(tenant) > asking.of(tenant));
+      if (isAwaited && !isFull && leftMs > 0) callOff = timers.after(leftMs, consider);
+      else void start(take(chosen));
     }
 
-    async function start(requests: readonly Request<Item, Result>[]): Promise<void> {
+    function take(chosen: readonly number[]): Asked<Item, Result>[] {
+      const taken = chosen.flatMap((i) => waiting[i] ?? []);
+      waiting = waiting.filter((asked) => !taken.includes(asked));
+      return taken;
+    }
+
+    async function start(batch: readonly Asked<Item, Result>[]): Promise<void> {
       isBusy = true;
-      const extents = requests.map(extent);
-      const end = meter.begin(sum(extents.map(({ rows }) => rows)));
+      const requests = batch.map(({ request }) => request);
+      const extents = batch.map(extent);
+      const end = meter.begin(extents);
       try {
         await runTogether(requests, work.run);
         size.note(sum(extents.map(({ items }) => items)), end());
@@ -92,17 +95,17 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
       }
     }
 
-    function extent({ items }: Request<Item, Result>): { items: number; rows: number } {
-      return { items: items.length, rows: sum(items.map(work.rows)) };
+    function extent({ request: { items }, tenant }: Asked<Item, Result>): Extent {
+      return { tenant, items: items.length, rows: sum(items.map(work.rows)) };
     }
 
-    function ask(items: readonly Item[], signal?: AbortSignal): Promise<readonly Result[]> {
+    function ask(items: readonly Item[], { tenant, signal }: { tenant: string; signal?: AbortSignal | undefined }) {
       const { request, answer } = openRequest<Item, Result>(items, timers.now(), signal);
-      asking += 1;
-      waiting.push(request);
+      const leave = asking.add(tenant);
+      waiting.push({ request, tenant });
       request.whenSettled(() => {
-        asking -= 1;
-        waiting = waiting.filter((other) => other !== request);
+        leave();
+        waiting = waiting.filter((other) => other.request !== request);
       });
       considerAll();
       return answer;
@@ -112,15 +115,20 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
   }
 
   return {
-    enter() {
-      runs += 1;
+    enter(tenant) {
+      const leave = runs.add(tenant);
       return () => {
-        runs -= 1;
+        leave();
         considerAll();
       };
     },
     open,
   };
+}
+
+interface Asked<Item, Result> {
+  readonly request: Request<Item, Result>;
+  readonly tenant: string;
 }
 
 /** After a batch that failed: what is wrong with one request must not be said of the others. */
@@ -134,31 +142,6 @@ async function runEachAlone<Item, Result>(
     if (isCertain) request.settle({ error });
     else if (request.isOpen()) await runTogether([request], work.run).catch((error: unknown) => request.settle({ error }));
   }
-}
-
-/** What is at work: its rows, and what each batch has cost. Batches that are at work side by side share the time. */
-function openMeter(timers: Timers) {
-  const atWork = new Set<{ readonly rows: number; ms: number }>();
-  let chargedUntil = timers.now();
-  const charge = () => {
-    const now = timers.now();
-    for (const batch of atWork) batch.ms += (now - chargedUntil) / atWork.size;
-    chargedUntil = now;
-  };
-  return {
-    rows: () => sum([...atWork].map(({ rows }) => rows)),
-    /** The returned function ends the batch, and gives its milliseconds. */
-    begin(rows: number): () => number {
-      charge();
-      const batch = { rows, ms: 0 };
-      atWork.add(batch);
-      return () => {
-        charge();
-        atWork.delete(batch);
-        return batch.ms;
-      };
-    },
-  };
 }
 
 function sum(numbers: readonly number[]): number {

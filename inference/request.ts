@@ -63,18 +63,3 @@ export async function runTogether<Item, Result>(
     from += request.items.length;
   }
 }
-
-/** How many of the waiting requests make the next batch: the first in any case, then in order as many as there is room for. */
-export function countForBatch(
-  waiting: readonly { readonly items: number; readonly rows: number }[],
-  room: { readonly items: number; readonly rows: number },
-): number {
-  let items = 0;
-  let rows = 0;
-  const beyond = waiting.findIndex((request, i) => {
-    items += request.items;
-    rows += request.rows;
-    return i > 0 && (items > room.items || rows > room.rows);
-  });
-  return beyond < 0 ? waiting.length : beyond;
-}

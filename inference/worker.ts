@@ -12,7 +12,7 @@ export interface WorkerOptions {
   readonly log: WorkerLog;
   readonly onRun?: RunListener;
   readonly leaseMs?: number;
-  /** How many runs are in progress at most; their questions share batches. Absent: one. */
+  /** How many runs are in progress at most, not counting the one that is reserved; their questions share batches. Absent: one, and none reserved. */
   readonly runsAtOnce?: number;
   /** What image features may take that are kept for later runs. Absent: none are. */
   readonly sightCacheBytes?: number;
@@ -23,48 +23,69 @@ const batchesOfLease = 6;
 
 /**
  * Takes runs from the queue and answers them until `signal` aborts, several at once where there are several. It takes one message at a time,
- * between two turns of the event loop, so that another worker which has nothing to do finds some too. A worker may die at any point: the
- * leases of its messages end, another worker claims the runs with higher attempt numbers, and whatever the dead one still says is refused by
- * those. A message that was delivered before is worked on alone, so that what kills every attempt takes no other run along twice.
+ * between two turns of the event loop, so that another worker which has nothing to do finds some too. Where it works on as many as it may, it
+ * takes one more of a tenant that has none here: who floods the queue fills all slots, and nobody else shall wait for one. A worker may die at
+ * any point: the leases of its messages end, another worker claims the runs with higher attempt numbers, and whatever the dead one still says
+ * is refused by those. A message that was delivered before is worked on alone, so that what kills every attempt takes no other run along twice.
  */
 export async function runWorker(ports: AttemptPorts, engine: Engine, options: WorkerOptions): Promise<void> {
   const { signal, log, runsAtOnce = 1, sightCacheBytes = 0, leaseMs = limits.lease.leaseMs } = options;
   const tools = {
-    engine: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease }),
+    engineOf: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease }),
     sights: openSightCache(sightCacheBytes),
     log,
     onRun: options.onRun,
   };
-  const inProgress = new Set<Promise<void>>();
+  const inProgress = new Map<Promise<void>, string>(); // with their tenants
+  const all = () => Promise.all(inProgress.keys());
+  let alone: Promise<unknown> | null = null; // a message that was delivered before
+  let reserved: Promise<void> | null = null;
 
   function start(lease: Lease): void {
-    const others = isRepeated(lease) ? Promise.all(inProgress) : null;
+    const others = isRepeated(lease) ? all() : alone;
     const work = attemptRun(ports, tools, { lease, leaseMs, others })
-      .catch(async (error: unknown) => {
-        log("error", { runId: lease.message.runId, error: describe(error) });
-        await pause(unwellMs, signal);
-      })
+      .catch(unwell({ runId: lease.message.runId }))
       .finally(() => inProgress.delete(work));
-    inProgress.add(work);
+    inProgress.set(work, lease.message.tenantId);
+    if (isRepeated(lease)) alone = all().finally(() => (alone = null));
+  }
+
+  async function take(from: { waitMs: number; except: readonly string[] }): Promise<void> {
+    const [lease] = await ports.queue.receive({ max: 1, leaseMs, signal, ...from });
+    if (lease) start(lease);
+    await alone;
+  }
+
+  /** Nobody calls a wait off because a slot is free: a message that is on its way here would be lost until its lease ends. */
+  function takeReserved(): Promise<void> {
+    return take({ waitMs: reservedWaitMs, except: [...new Set(inProgress.values())] })
+      .catch(unwell({}))
+      .finally(() => (reserved = null));
+  }
+
+  /** The store or the queue is unwell: do not spin. */
+  function unwell(fields: Readonly<Record<string, unknown>>) {
+    return async (error: unknown) => {
+      log("error", { ...fields, error: describe(error) });
+      await pause(unwellMs, signal);
+    };
   }
 
   while (!signal.aborted) {
-    try {
-      const [lease] = await ports.queue.receive({ max: 1, waitMs: 20_000, leaseMs, signal });
-      if (lease) start(lease);
-      if (lease && isRepeated(lease)) await Promise.all(inProgress);
-      while (inProgress.size >= runsAtOnce) await Promise.race(inProgress);
-      await setImmediate();
-    } catch (error) {
-      log("error", { error: describe(error) });
-      await pause(unwellMs, signal);
+    if (inProgress.size < runsAtOnce) await take({ waitMs: 20_000, except: [] }).catch(unwell({}));
+    else {
+      if (inProgress.size === runsAtOnce && runsAtOnce > 1) reserved ??= takeReserved();
+      await Promise.race([...inProgress.keys(), ...(reserved ? [reserved] : [])]);
     }
+    await setImmediate();
   }
-  await Promise.all(inProgress);
+  await reserved;
+  await all();
 }
 
-/** The store or the queue is unwell: do not spin. */
 const unwellMs = 1_000;
+/** Meanwhile the tenants that have runs here may be others. */
+const reservedWaitMs = 1_000;
 
 function isRepeated(lease: Lease): boolean {
   return lease.receiveCount > 1;

@@ -30,7 +30,7 @@ test("calls of several runs share batches, and get the answers that they would g
   for (const sight of sights)
     alone.push(told(await engine.answer("nano", [promptOn(sight), promptOn(sight, "What is the text in the image?")])));
   const noted = notingEngine(engine);
-  const shared = batchingEngine(noted, { batchMsMax });
+  const shared = batchingEngine(noted, { batchMsMax })("ten_1");
   const together = await Promise.all(
     sights.map(async (sight) => {
       const leave = shared.enter();
@@ -45,7 +45,7 @@ test("calls of several runs share batches, and get the answers that they would g
 
 test("images of several runs share batches, and a corrupt one fails alone", async () => {
   const noted = notingEngine(engine);
-  const shared = batchingEngine(noted, { batchMsMax });
+  const shared = batchingEngine(noted, { batchMsMax })("ten_1");
   const files = await Promise.all(Array.from({ length: 12 }, (_, i) => (i === 5 ? Buffer.from("no image") : picture(i))));
   const seen = await Promise.all(files.map((bytes) => shared.see("nano", [bytes])));
   expect(noted.calls.length).toBeLessThan(files.length);
@@ -57,7 +57,7 @@ test("images of several runs share batches, and a corrupt one fails alone", asyn
 });
 
 test("a prompt that the model cannot take fails alone", async () => {
-  const shared = batchingEngine(engine, { batchMsMax });
+  const shared = batchingEngine(engine, { batchMsMax })("ten_1");
   const endless = "word ".repeat(3_000);
   const asked = sights.slice(0, 6).map((sight, i) => shared.answer("nano", [promptOn(sight, i === 3 ? endless : caption)]));
   const outcomes = await Promise.allSettled(asked);
@@ -66,7 +66,7 @@ test("a prompt that the model cannot take fails alone", async () => {
 });
 
 test("a call that is canceled ends at once; its neighbours in the batch are answered", async () => {
-  const shared = batchingEngine(engine, { batchMsMax });
+  const shared = batchingEngine(engine, { batchMsMax })("ten_1");
   await shared.answer("nano", [promptOn(sights[0])]); // what is known of the cost lets two share the next batch
   const stop = new AbortController();
   const options = { maxTokens: 40, beams: null };
@@ -82,7 +82,7 @@ test("a call that is canceled ends at once; its neighbours in the batch are answ
 
 test("answers of different classes and beams go in batches of their own", async () => {
   const noted = notingEngine(engine);
-  const shared = batchingEngine(noted, { batchMsMax });
+  const shared = batchingEngine(noted, { batchMsMax })("ten_1");
   const page = "What is the text in the image?";
   const pairs = sights
     .slice(0, 8)
@@ -93,13 +93,13 @@ test("answers of different classes and beams go in batches of their own", async 
 });
 
 test("prompts of one call with several beam widths come back in order", async () => {
-  const shared = batchingEngine(engine, { batchMsMax });
+  const shared = batchingEngine(engine, { batchMsMax })("ten_1");
   const prompts = [3, 1, 3, 2].map((beams, i) => promptOn(sights[i], caption, { beams, maxTokens: 12 }));
   expect(told(await shared.answer("nano", prompts))).toEqual(told(await engine.answer("nano", prompts)));
 });
 
 test("no images and no prompts are nothing to wait for", async () => {
-  const shared = batchingEngine(engine, { batchMsMax });
+  const shared = batchingEngine(engine, { batchMsMax })("ten_1");
   expect(await shared.see("nano", [])).toEqual([]);
   expect(await shared.answer("nano", [])).toEqual([]);
 });

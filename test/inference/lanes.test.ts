@@ -1,7 +1,11 @@
 import { expect, test } from "vitest";
 import { AppError } from "../../core/errors.ts";
-import { type Lane, openLanes } from "../../inference/lanes.ts";
+import { openLanes } from "../../inference/lanes.ts";
 import { virtualTimers } from "./virtual-timers.ts";
+
+interface Lane {
+  ask(items: readonly string[], signal?: AbortSignal, tenant?: string): Promise<readonly string[]>;
+}
 
 interface Batch {
   readonly items: readonly string[];
@@ -13,10 +17,11 @@ interface Batch {
 /** Lanes in virtual time whose batches end when the test says so. A result is the item, shouted. */
 function setUp() {
   const timers = virtualTimers();
-  const lanes = openLanes({ timers, rowsMax: 24, batchMsMax: 5_000 });
+  const opened = openLanes({ timers, rowsMax: 24, batchMsMax: 5_000 });
+  const lanes = { enter: (tenant = "loud") => opened.enter(tenant) };
   const batches: Batch[] = [];
-  const open = (rows = 1): Lane<string, string> =>
-    lanes.open({
+  const open = (rows = 1): Lane => {
+    const lane = opened.open<string, string>({
       itemsMax: 24,
       rows: () => rows,
       run: (items, signal) =>
@@ -29,6 +34,8 @@ function setUp() {
           });
         }),
     });
+    return { ask: (items, signal, tenant = "loud") => lane.ask(items, { tenant, signal }) };
+  };
   const at = (i: number): Batch => batches[i] ?? expect.unreachable(`there is no batch ${i}`);
   return { timers, lanes, batches, at, open };
 }
@@ -39,7 +46,7 @@ async function settled(change: () => void): Promise<void> {
 }
 
 /** A lane that has learned that an item costs less in company: its next batches take what there is. */
-async function learned(world: ReturnType<typeof setUp>, lane: Lane<string, string>): Promise<void> {
+async function learned(world: ReturnType<typeof setUp>, lane: Lane): Promise<void> {
   for (const items of [1, 2, 4, 8, 16]) {
     const answer = lane.ask(Array.from({ length: items }, () => "warm"));
     world.timers.advance(10 + items);
@@ -232,4 +239,46 @@ test("a failure that concerns all is not tried again", async () => {
   await world.at(0).fail(new AppError("MODEL_UNAVAILABLE", "gone"));
   await Promise.all(answers);
   expect(world.batches).toHaveLength(1);
+});
+
+test("a request does not wait for what other tenants' runs may ask", async () => {
+  const world = setUp();
+  const lane = world.open();
+  await learned(world, lane);
+  world.lanes.enter("loud");
+  world.lanes.enter("loud");
+  world.lanes.enter("quiet");
+  lane.ask(["q"], undefined, "quiet");
+  expect(world.batches.map(({ items }) => items)).toEqual([["q"]]);
+});
+
+test("while another tenant has a run in progress, a tenant has half of the rows; alone, all of them", async () => {
+  const world = setUp();
+  const lane = world.open();
+  await learned(world, lane);
+  for (let i = 0; i < 4; i += 1) world.lanes.enter("loud");
+  const leave = world.lanes.enter("quiet");
+  const six = (name: string) => lane.ask([1, 2, 3, 4, 5, 6].map((i) => `${name}${i}`));
+  const asked = ["a", "b", "c", "d"].map(six);
+  expect(world.batches.map(({ items }) => items.length)).toEqual([12]);
+  leave();
+  asked.push(six("e"), six("f"));
+  await world.at(0).done();
+  expect(world.batches.map(({ items }) => items.length)).toEqual([12, 24]);
+  await world.at(1).done();
+  expect((await Promise.all(asked)).flat()).toHaveLength(36);
+});
+
+test("a tenant with little at work goes before the older requests of one that has much", async () => {
+  const world = setUp();
+  const lane = world.open();
+  await learned(world, lane);
+  world.lanes.enter("loud");
+  world.lanes.enter("quiet");
+  const first = lane.ask(["a"]);
+  const [second, third, quiet] = [lane.ask(["b"]), lane.ask(["c"]), lane.ask(["q"], undefined, "quiet")];
+  await world.at(0).done();
+  expect(world.at(1).items).toEqual(["b", "q", "c"]);
+  await world.at(1).done();
+  expect(await Promise.all([first, second, third, quiet])).toEqual([["A"], ["B"], ["C"], ["Q"]]);
 });

@@ -1,4 +1,4 @@
-import type { Timers } from "../../inference/lanes.ts";
+import type { Timers } from "../../inference/meter.ts";
 
 /** Time that goes on only when it is told to, and counts how often somebody asked to be woken. */
 export function virtualTimers(): Timers & { readonly armed: number; advance(ms: number): void } {
