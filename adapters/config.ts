@@ -62,6 +62,10 @@ export interface Config {
   /** For gated and private repositories of the hub. */
   readonly hubToken: string | null;
   readonly logLevel: (typeof logLevels)[number];
+  /** Where a collector takes traces, OTLP over HTTP; null: nothing is traced. */
+  readonly otlpEndpoint: string | null;
+  /** What the collector asks for with each request, as name=value by comma. */
+  readonly otlpHeaders: Readonly<Record<string, string>> | null;
   /** Where /metrics is served, to Prometheus; null: nowhere. */
   readonly metricsPort: number | null;
 }
@@ -107,6 +111,8 @@ const variables: Readonly<Record<keyof Config, string>> = {
   hubEndpoint: "HF_ENDPOINT", // the names that the hub's own tools read
   hubToken: "HF_TOKEN",
   logLevel: "VEDERE_LOG_LEVEL",
+  otlpEndpoint: "OTEL_EXPORTER_OTLP_ENDPOINT", // OpenTelemetry's own names
+  otlpHeaders: "OTEL_EXPORTER_OTLP_HEADERS",
   metricsPort: "VEDERE_METRICS_PORT",
 };
 
@@ -124,7 +130,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     if (given === "") return fallback;
     const value = kind.parse(String(given));
     if (value !== undefined) return value;
-    const shown = name === "secret" ? "its value" : JSON.stringify(String(given));
+    const shown = name === "secret" || name === "otlpHeaders" ? "its value" : JSON.stringify(String(given));
     mistakes.push(`${overrides[name] === undefined ? variables[name] : name}: ${shown} is not ${kind.allowed}`);
     return fallback;
   };
@@ -165,6 +171,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     hubEndpoint: read("hubEndpoint", webAddress, "https://huggingface.co"),
     hubToken: read("hubToken", anyText, null),
     logLevel: read("logLevel", oneOf(logLevels), "info"),
+    otlpEndpoint: read("otlpEndpoint", webAddress, null),
+    otlpHeaders: Object.freeze(read("otlpHeaders", namedValues, null)),
     metricsPort: read("metricsPort", wholeNumber(1, 65_535), null),
   };
   if (config.store === "aws") {
@@ -222,6 +230,25 @@ const queueAddress: Kind<string> = {
   allowed: "the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/111122223333/runs",
   parse: (text) => (/^https?:\/\/[^\s/]+\/\S+$/.test(text) ? text : undefined),
 };
+
+/** As OpenTelemetry writes headers in the environment: values are URL-encoded. */
+const namedValues: Kind<Record<string, string>> = {
+  allowed: "a list, by comma, of name=value",
+  parse: (text) => {
+    const pairs = text.split(",").map((pair) => /^\s*([^=\s]+)=(.*?)\s*$/.exec(pair));
+    return pairs.every((pair) => pair !== null)
+      ? Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, decoded(value)]))
+      : undefined;
+  },
+};
+
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
 
 function longText(lengthMin: number): Kind<string> {
   return { allowed: `a secret of at least ${lengthMin} characters`, parse: (text) => (text.length >= lengthMin ? text : undefined) };

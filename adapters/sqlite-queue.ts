@@ -6,13 +6,13 @@ import { integer, type Sqlite, text } from "./sqlite.ts";
 /** A queue in SQLite. A message is in flight while its `visible_at` lies ahead; a lease is that time and the receipt of its delivery. */
 export function sqliteQueue(sqlite: Sqlite, bell: Bell, clock: Clock): Queue {
   /** Another process's claim waits for the write lock of this one; where nothing is visible, nobody waits. */
-  const claim = (max: number, leaseMs: number): Lease[] => {
+  const claim = (max: number, leaseMs: number, except: readonly string[]): Lease[] => {
     const now = clock.now();
-    if (!sqlite.first("SELECT 1 FROM messages WHERE visible_at <= ? LIMIT 1", now)) return [];
+    if (!sqlite.first(`${nextInTurn} SELECT id FROM next`, now, JSON.stringify(except))) return [];
     return sqlite.write(() => {
       const leases: Lease[] = [];
       while (leases.length < max) {
-        const lease = claimNext(sqlite, now, leaseMs);
+        const lease = claimNext(sqlite, { now, leaseMs, except });
         if (!lease) break;
         leases.push(lease);
       }
@@ -31,9 +31,9 @@ export function sqliteQueue(sqlite: Sqlite, bell: Bell, clock: Clock): Queue {
       );
       bell.ring(topic);
     },
-    async receive({ max, waitMs, leaseMs, signal }) {
+    async receive({ max, waitMs, leaseMs, except = [], signal }) {
       const look = () => {
-        const leases = claim(max, leaseMs);
+        const leases = claim(max, leaseMs, except);
         return leases.length > 0 ? leases : null;
       };
       return (await bell.wait(topic, look, { waitMs, signal })) ?? [];
@@ -87,27 +87,33 @@ const topic = "queue";
 const held = "receipt = ?1 AND visible_at > ?2";
 
 /**
- * Claims one message: of the tenant with the fewest in flight, and among equals the one that waits longest. Each claim counts at once,
- * so several in a row go round the tenants. The recursion steps from tenant to tenant in the index: the cost grows with the tenants that
- * have messages, not with the messages.
+ * The message that comes next at the time ?1: of the tenant with the fewest in flight, and among equals the one that waits longest; of none of
+ * the tenants in ?2, a JSON array. The recursion steps from tenant to tenant in the index: the cost grows with the tenants that have messages,
+ * not with the messages.
  */
-function claimNext(sqlite: Sqlite, now: number, leaseMs: number): Lease | null {
+const nextInTurn = `
+  WITH RECURSIVE tenant (id) AS (
+    SELECT min(tenant_id) FROM messages
+    UNION ALL
+    SELECT (SELECT min(tenant_id) FROM messages WHERE tenant_id > tenant.id) FROM tenant WHERE tenant.id IS NOT NULL
+  ), next AS (
+    SELECT message.id FROM tenant JOIN messages AS message ON message.id =
+      (SELECT id FROM messages WHERE tenant_id = tenant.id AND visible_at <= ?1 ORDER BY visible_at, id LIMIT 1)
+    WHERE tenant.id NOT IN (SELECT value FROM json_each(?2))
+    ORDER BY (SELECT count(*) FROM messages WHERE tenant_id = tenant.id AND visible_at > ?1), message.visible_at, message.id
+    LIMIT 1
+  )`;
+
+/** Claims one message. Each claim counts at once, so several in a row go round the tenants. */
+function claimNext(sqlite: Sqlite, { now, leaseMs, except }: { now: number; leaseMs: number; except: readonly string[] }): Lease | null {
   const receipt = randomUUID();
   const row = sqlite.first(
-    `WITH RECURSIVE tenant (id) AS (
-       SELECT min(tenant_id) FROM messages
-       UNION ALL
-       SELECT (SELECT min(tenant_id) FROM messages WHERE tenant_id > tenant.id) FROM tenant WHERE tenant.id IS NOT NULL
-     )
-     UPDATE messages SET visible_at = ?2, receipt = ?3, receive_count = receive_count + 1
-     WHERE id = (
-       SELECT next.id FROM tenant JOIN messages AS next ON next.id =
-         (SELECT id FROM messages WHERE tenant_id = tenant.id AND visible_at <= ?1 ORDER BY visible_at, id LIMIT 1)
-       ORDER BY (SELECT count(*) FROM messages WHERE tenant_id = tenant.id AND visible_at > ?1), next.visible_at, next.id
-       LIMIT 1
-     )
+    `${nextInTurn}
+     UPDATE messages SET visible_at = ?3, receipt = ?4, receive_count = receive_count + 1
+     WHERE id = (SELECT id FROM next)
      RETURNING tenant_id, run_id, receive_count`,
     now,
+    JSON.stringify(except),
     now + leaseMs,
     receipt,
   );

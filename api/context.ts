@@ -4,6 +4,7 @@ import type { WorkLimits } from "../core/budget.ts";
 import { AppError } from "../core/errors.ts";
 import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
+import type { Tracing } from "../core/tracing.ts";
 import type { FetchSettings } from "./fetch-image.ts";
 
 /** Where the gateway writes what happened; a pino logger is one. */
@@ -35,6 +36,9 @@ export interface RequestContext {
   readonly caller: Caller;
   readonly requestId: string;
   readonly log: Log;
+  readonly tracing: Tracing;
+  /** Of this request's span; null where nothing is traced. */
+  readonly traceparent: string | null;
   readonly schema: GraphQLSchema;
   readonly fetch: FetchSettings;
   readonly work: WorkLimits;

@@ -34,16 +34,14 @@ export async function createRun(context: RequestContext, input: RunCreateInput):
   throwFaults(asked.map((task) => inputFault(task, image)));
   const tasks = asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null }));
   const takeBack = await payFor(context, tasks);
-  const { run, outcome } = await store(context, { input, idempotency, image, bytes, model: name, tasks }).catch(async (error) => {
+  const accepted = { input, idempotency, image, bytes, model: name, tasks };
+  const { run, outcome } = await enqueue(context, accepted).catch(async (error) => {
     await takeBack();
     throw error;
   });
-  if (outcome !== "created") {
-    await takeBack();
-    return replay(run, outcome === "replayed"); // the same key came a moment ago
-  }
-  await enqueue(context, run);
-  return { run, replayed: false };
+  if (outcome === "created") return { run, replayed: false };
+  await takeBack();
+  return replay(run, outcome === "replayed"); // the same key came a moment ago
 }
 
 interface Accepted extends Pick<Run, "image" | "model" | "tasks"> {
@@ -53,7 +51,18 @@ interface Accepted extends Pick<Run, "image" | "model" | "tasks"> {
   readonly bytes: Uint8Array | null;
 }
 
-async function store(context: RequestContext, { input, idempotency, image, bytes, model, tasks }: Accepted) {
+/** Stores the run, and sends its message. What follows of it, on other machines, is traced as part of this. */
+function enqueue(context: RequestContext, accepted: Accepted) {
+  const { tracing, traceparent: parent } = context;
+  return tracing.span("run enqueue", { kind: "producer", parent }, async (span) => {
+    const stored = await store(context, accepted, span.traceparent);
+    span.set({ "vedere.run_id": stored.run.id, "vedere.tasks": stored.run.tasks.length, "vedere.model": stored.run.model });
+    if (stored.outcome === "created") await send(context, stored.run);
+    return stored;
+  });
+}
+
+async function store(context: RequestContext, { input, idempotency, image, bytes, model, tasks }: Accepted, traceparent: string | null) {
   const { ports, caller } = context;
   if (bytes) await ports.images.put(caller.tenantId, image, bytes);
   const now = ports.clock.now();
@@ -73,6 +82,7 @@ async function store(context: RequestContext, { input, idempotency, image, bytes
     finishedAt: null,
     expiresAt: now + input.expiresInSeconds * 1000,
     webhook: runWebhookOf(context, input.webhook),
+    traceparent,
   };
   return ports.runs.create(run, idempotency);
 }
@@ -101,7 +111,7 @@ export async function waitForRun({ ports, signal }: RequestContext, run: Run, wa
 }
 
 /** A run whose message could not be sent stays QUEUED, and the sweeper sends it again: the caller has been served. */
-async function enqueue({ ports, log, requestId }: RequestContext, run: Run): Promise<void> {
+async function send({ ports, log, requestId }: RequestContext, run: Run): Promise<void> {
   try {
     await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });
   } catch (err) {

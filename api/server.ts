@@ -5,6 +5,7 @@ import { limits } from "../core/limits.ts";
 import { reportLifetimeMs } from "../core/model-status.ts";
 import type { Ports } from "../core/ports.ts";
 import { randomBase62 } from "../core/tenant.ts";
+import { noTracing, type Span, type Tracing } from "../core/tracing.ts";
 import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
 import { answerAsEvents } from "./event-stream.ts";
 import type { FetchSettings } from "./fetch-image.ts";
@@ -29,6 +30,8 @@ export interface GatewayOptions {
   /** Defaults: no rate, no quota, and the unfinished runs of core/limits. */
   readonly work?: Partial<WorkLimits>;
   readonly log: Log;
+  /** Follows requests into their runs. Absent: nobody does. */
+  readonly tracing?: Tracing;
   /** Hears of every request that was answered. */
   readonly onRequest?: (request: { readonly path: string; readonly status: number; readonly ms: number }) => void;
   /** Serve GraphiQL at / to callers on this machine. */
@@ -57,7 +60,7 @@ const noWorkLimits: WorkLimits = {
 };
 
 /** What the log says of a request; whose it is becomes known on the way. */
-interface Trace {
+interface Trail {
   readonly requestId: string;
   tenantId?: string;
   keyId?: string;
@@ -71,21 +74,41 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const graphql = await startGraphqlServer(schema, log);
   const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
   const work = { ...noWorkLimits, ...options.work };
+  const tracing = options.tracing ?? noTracing;
   const fetch = { allowPrivate: false, ...limits.fetch, bytesMax: limits.image.bytesMax, lookup, ...options.fetch };
 
-  async function route(request: Request, peer: Peer, trace: Trace): Promise<Response> {
+  async function route(request: Request, peer: Peer, trail: Trail): Promise<Response> {
     const path = new URL(request.url).pathname;
-    if (path === "/graphql" || path === "/graphql/stream") return answerGraphql(request, path, { peer, trace });
+    if (path === "/graphql" || path === "/graphql/stream") return answerTraced(request, path, { peer, trail });
     if (path === "/healthz") return Response.json({ status: "ok" });
     if (path === "/readyz") return answerReadiness(ports, log);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
     return (await graphiql(request, peer.address)) ?? refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`);
   }
 
+  /** As a span of the caller's trace, where he has one. */
+  function answerTraced(
+    request: Request,
+    path: "/graphql" | "/graphql/stream",
+    { peer, trail }: { peer: Peer; trail: Trail },
+  ): Promise<Response> {
+    const parent = request.headers.get("traceparent");
+    return tracing.span(`POST ${path}`, { kind: "server", parent }, async (span) => {
+      const response = await answerGraphql(request, path, { peer, trail, span });
+      const { requestId, tenantId } = trail;
+      span.set({
+        "vedere.request_id": requestId,
+        "http.response.status_code": response.status,
+        ...(tenantId && { "vedere.tenant_id": tenantId }),
+      });
+      return response;
+    });
+  }
+
   async function answerGraphql(
     request: Request,
     path: "/graphql" | "/graphql/stream",
-    { peer, trace }: { peer: Peer; trace: Trace },
+    { peer, trail, span }: { peer: Peer; trail: Trail; span: Span },
   ): Promise<Response> {
     if (request.method !== "POST") return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
     if (!isJson(request)) return refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send operations as content-type application/json, in UTF-8.");
@@ -98,16 +121,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     }
     const caller = await identify(request);
     if (caller instanceof Response) return caller;
-    trace.tenantId = caller.tenantId;
-    trace.keyId = caller.keyId;
+    trail.tenantId = caller.tenantId;
+    trail.keyId = caller.keyId;
     const operation = await readGraphqlRequest(request);
     if (operation instanceof Response) return operation;
     const context: RequestContext = {
       ports,
       pepper: options.secret,
       caller,
-      requestId: trace.requestId,
+      requestId: trail.requestId,
       log,
+      tracing,
+      traceparent: span.traceparent,
       schema,
       fetch,
       work,
@@ -135,17 +160,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     async handle(request, peer) {
-      const trace: Trace = { requestId: `req_${randomBase62(16)}` };
-      const { requestId } = trace;
+      const trail: Trail = { requestId: `req_${randomBase62(16)}` };
+      const { requestId } = trail;
       const startedAt = ports.clock.now();
-      const response = await route(request, peer, trace).catch((err: unknown) => {
+      const response = await route(request, peer, trail).catch((err: unknown) => {
         log.error({ requestId, err }, "a request failed");
         return Response.json({ errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId } }] }, { status: 500 });
       });
       response.headers.set("x-request-id", requestId);
       const { pathname: path } = new URL(request.url); // without the query: an upload's signature stays out of the log
       const answered = { path, status: response.status, ms: ports.clock.now() - startedAt };
-      log.info({ ...trace, method: request.method, ...answered }, "request");
+      log.info({ ...trail, method: request.method, ...answered }, "request");
       options.onRequest?.(answered);
       return response;
     },

@@ -7,17 +7,18 @@ import type { AttemptTools } from "../api/webhooks/attempt.ts";
 import { openDeliverer } from "../api/webhooks/deliverer.ts";
 import { openSender } from "../api/webhooks/send.ts";
 import { limits } from "../core/limits.ts";
+import type { Tracing } from "../core/tracing.ts";
 
 /** Delivers webhooks until `signal` aborts; attempts in progress are finished. */
 export async function deliver(
   config: Config,
   ports: Connection,
-  { signal, log, onAttempt }: { signal: AbortSignal; log: Log; onAttempt?: AttemptTools["onAttempt"] },
+  { signal, log, tracing, onAttempt }: { signal: AbortSignal; log: Log; tracing: Tracing; onAttempt?: AttemptTools["onAttempt"] },
 ): Promise<void> {
   const sender = openSender({ allowPrivate: config.fetchPrivate, totalMs: limits.webhook.timeoutMs, lookup });
   const { secret } = ports;
   try {
-    await openDeliverer({ ports, schema: buildGatewaySchema(), sender, secret, log, random: Math.random, onAttempt }).run(signal);
+    await openDeliverer({ ports, schema: buildGatewaySchema(), sender, secret, log, random: Math.random, tracing, onAttempt }).run(signal);
   } finally {
     await sender.close();
   }

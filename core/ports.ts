@@ -130,8 +130,11 @@ export interface UploadTarget {
 /** At least once, in no promised order. A received message is invisible to others until its lease ends. */
 export interface Queue {
   send(message: RunMessage): Promise<void>;
-  /** Up to `max` messages, waiting up to `waitMs` for the first. */
-  receive(options: { max: number; waitMs: number; leaseMs: number; signal?: AbortSignal }): Promise<Lease[]>;
+  /**
+   * Up to `max` messages, waiting up to `waitMs` for the first; of other tenants than those of `except`, where the queue can tell them apart
+   * before it gives them.
+   */
+  receive(options: { max: number; waitMs: number; leaseMs: number; except?: readonly string[]; signal?: AbortSignal }): Promise<Lease[]>;
   /** Renews a lease; false where it was lost. */
   extend(lease: Lease, leaseMs: number): Promise<boolean>;
   /** Ends a message. Does nothing where the lease was lost. */

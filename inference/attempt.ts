@@ -4,6 +4,7 @@ import { limits } from "../core/limits.ts";
 import type { HeldModel, Lease, Ports, Sight } from "../core/ports.ts";
 import { type ImageTimings, isFinished, type Run, type RunChange, type RunStatus, type TaskOutcome } from "../core/run.ts";
 import { type RunWork, workOf } from "../core/run-work.ts";
+import type { Span, Tracing } from "../core/tracing.ts";
 import { answerSeen, failed } from "./answer-tasks.ts";
 import type { SharedEngine } from "./batching.ts";
 import { pause } from "./pause.ts";
@@ -23,6 +24,7 @@ export interface AttemptTools {
   readonly engineOf: (tenantId: string) => SharedEngine;
   readonly sights: SightCache;
   readonly log: WorkerLog;
+  readonly tracing: Tracing;
   readonly onRun?: RunListener | undefined;
 }
 
@@ -51,7 +53,7 @@ export async function attemptRun(ports: AttemptPorts, tools: AttemptTools, deliv
   const watch = watchOver(ports, { run: claim.run, lease, leaseMs, stop });
   try {
     await others;
-    await answer(ports, tools, { run: claim.run, lease, signal: stop.signal });
+    await traced(tools, claim.run, (span) => answer(ports, tools, { run: claim.run, lease, signal: stop.signal, span }));
   } finally {
     stop.abort();
     await watch;
@@ -62,10 +64,22 @@ interface Work {
   readonly run: Run;
   readonly lease: Lease;
   readonly signal: AbortSignal;
+  readonly span: Span;
+}
+
+/** As a part of the trace of the request that the run came with: how long it waited for a worker, and this attempt. */
+async function traced(tools: AttemptTools, run: Run, work: (span: Span) => Promise<void>): Promise<void> {
+  const { id, tenantId, attempt, model, traceparent: parent = null, createdAt, startedAt } = run;
+  const attributes = { "vedere.run_id": id, "vedere.tenant_id": tenantId, "vedere.attempt": attempt, "vedere.model": model };
+  await tools.tracing.span("run attempt", { kind: "consumer", parent, attributes }, async (span) => {
+    const waited = { parent: span.traceparent, at: createdAt, until: startedAt ?? createdAt };
+    if (attempt === 1) await tools.tracing.span("queue wait", waited, async () => {});
+    await work(span);
+  });
 }
 
 async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Promise<void> {
-  const { run, lease, signal } = work;
+  const { run, lease, signal, span } = work;
   const started = performance.now();
   try {
     const { outcomes, imageTimings } = await answerWith(ports, tools, work);
@@ -75,6 +89,14 @@ async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Pro
     const done = { status: status ?? "GONE", ms, ...workOf(outcomes, imageTimings) };
     tools.log("run", { runId, tenantId, attempt, tasks: run.tasks.length, ...done });
     tools.onRun?.(done);
+    const { visionMs, encodeMs, generateMs, tokens } = done;
+    span.set({
+      "vedere.status": done.status,
+      "vedere.vision_ms": visionMs,
+      "vedere.encode_ms": encodeMs,
+      "vedere.generate_ms": generateMs,
+    });
+    span.set({ "vedere.tokens": tokens });
   } catch (error) {
     if (signal.aborted) return; // canceled, or the lease was lost and another attempt owns the run
     tools.log("error", { runId: run.id, tenantId: run.tenantId, attempt: run.attempt, error: describe(error) });

@@ -28,7 +28,10 @@ const systemTimers: Timers = {
  * class. What a batch costs decides how many share it; one that several share is to take less than `batchMsMax`. A call fails, and is
  * canceled, as if it had the engine for itself. Returns each tenant's part.
  */
-export function batchingEngine(engine: Engine, setup: { batchMsMax: number; timers?: Timers }): (tenant: string) => SharedEngine {
+export function batchingEngine(
+  engine: Engine,
+  setup: { batchMsMax: number; timers?: Timers; onBatch?: ((rows: number) => void) | undefined },
+): (tenant: string) => SharedEngine {
   const lanes = openLanes({ timers: setup.timers ?? systemTimers, rowsMax, batchMsMax: setup.batchMsMax });
   const seeing = new Map<string, Lane<Uint8Array, Sight | Error>>();
   const answering = new Map<string, Lane<SightPrompt, EngineAnswer>>();
@@ -50,6 +53,7 @@ export function batchingEngine(engine: Engine, setup: { batchMsMax: number; time
         async run(prompts, signal) {
           const answers = await engine.answer(model, prompts, signal);
           if (beams === null && answers[0]) beamsOf.set(model, answers[0].beams);
+          setup.onBatch?.(answers.reduce((rows, answer) => rows + answer.beams, 0));
           return answers;
         },
       }),

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { limits } from "../core/limits.ts";
 import type { Engine, Lease } from "../core/ports.ts";
+import { noTracing, type Tracing } from "../core/tracing.ts";
 import { type AttemptPorts, attemptRun, describe, type RunListener, type WorkerLog } from "./attempt.ts";
 import { batchingEngine } from "./batching.ts";
 import { pause } from "./pause.ts";
@@ -11,6 +12,10 @@ export interface WorkerOptions {
   readonly signal: AbortSignal;
   readonly log: WorkerLog;
   readonly onRun?: RunListener;
+  /** Hears of every batch of answers: how many rows it took through the decoder together. */
+  readonly onBatch?: (rows: number) => void;
+  /** Absent: nobody traces. */
+  readonly tracing?: Tracing;
   readonly leaseMs?: number;
   /** How many runs are in progress at most, not counting the one that is reserved; their questions share batches. Absent: one, and none reserved. */
   readonly runsAtOnce?: number;
@@ -31,10 +36,11 @@ const batchesOfLease = 6;
 export async function runWorker(ports: AttemptPorts, engine: Engine, options: WorkerOptions): Promise<void> {
   const { signal, log, runsAtOnce = 1, sightCacheBytes = 0, leaseMs = limits.lease.leaseMs } = options;
   const tools = {
-    engineOf: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease }),
+    engineOf: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease, onBatch: options.onBatch }),
     sights: openSightCache(sightCacheBytes),
     log,
     onRun: options.onRun,
+    tracing: options.tracing ?? noTracing,
   };
   const inProgress = new Map<Promise<void>, string>(); // with their tenants
   const all = () => Promise.all(inProgress.keys());

@@ -1,6 +1,7 @@
 import type { GraphQLSchema } from "graphql";
 import type { Ports } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
+import { noTracing, type Tracing } from "../../core/tracing.ts";
 import type { Delivery, DeliveryAttempt, WebhookEndpoint } from "../../core/webhook.ts";
 import { type AttemptOutcome, afterAttempt, endpointAfter, held, postponed, probing } from "../../core/webhook-schedule.ts";
 import { unseal } from "../../core/webhook-secret.ts";
@@ -15,6 +16,8 @@ export interface AttemptTools {
   /** Under which signing secrets are sealed. */
   readonly secret: string;
   readonly log: Log;
+  /** Absent: nobody traces. */
+  readonly tracing?: Tracing | undefined;
   /** From [0, 1), for the jitter. */
   readonly random: () => number;
   /** Hears of every attempt. */
@@ -44,9 +47,25 @@ export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promi
   const pausedUntil = endpoint && (await pauseOf(tools, endpoint));
   if (pausedUntil !== null) return void (await webhooks.replaceDelivery(postponed(delivery, pausedUntil)));
   const message = await messageOf({ event, run, target }, tools);
-  const outcome = await tools.sender.send(message, clock.now);
+  const outcome = await traced(tools, { delivery, run }, () => tools.sender.send(message, clock.now));
   await note(tools, delivery, outcome);
   if (endpoint) await noteHealth(tools, endpoint, outcome.attempt);
+}
+
+/** As a part of the trace of the request that the run came with. */
+function traced(
+  { tracing = noTracing }: AttemptTools,
+  { delivery, run }: { delivery: Delivery; run: Run | null },
+  send: () => Promise<AttemptOutcome>,
+): Promise<AttemptOutcome> {
+  const { id, tenantId, event, tries } = delivery;
+  const attributes = { "vedere.delivery_id": id, "vedere.tenant_id": tenantId, "vedere.event": event.type, "vedere.attempt": tries + 1 };
+  return tracing.span("webhook delivery", { kind: "client", parent: run?.traceparent ?? null, attributes }, async (span) => {
+    const outcome = await send();
+    const { httpStatus, error } = outcome.attempt;
+    span.set({ "vedere.delivered": error === null, ...(httpStatus !== null && { "http.response.status_code": httpStatus }) });
+    return outcome;
+  });
 }
 
 /** Null where there is nobody any more to send it to. */

@@ -4,6 +4,7 @@ import { connect } from "../../adapters/connect.ts";
 import { openDeliveryMetrics } from "../../adapters/metrics.ts";
 import { deliver } from "../deliver.ts";
 import { openLogger } from "../logger.ts";
+import { tracingOf } from "../open-tracing.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 
@@ -21,13 +22,15 @@ async function run({ data }: { data?: string }): Promise<void> {
   const config = readConfig(undefined, { dataDir: data });
   const log = openLogger(config, { deliverer: process.pid });
   const ports = await connect(config);
+  const tracing = await tracingOf(config, "deliverer", log);
   const metrics = openDeliveryMetrics();
   const endMetrics = await serveMetrics(config, async () => [await metrics.values()]);
   try {
     log.info({}, "ready");
-    await deliver(config, ports, { signal, log, onAttempt: metrics.attempt });
+    await deliver(config, ports, { signal, log, tracing, onAttempt: metrics.attempt });
   } finally {
     endMetrics();
+    await tracing.close();
     await ports.close();
   }
 }

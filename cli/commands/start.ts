@@ -9,6 +9,7 @@ import { type Listening, listen } from "../../api/http.ts";
 import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { sweep } from "../../core/sweep.ts";
+import type { Tracing } from "../../core/tracing.ts";
 import { deliver } from "../deliver.ts";
 import { fetchPublished } from "../fetch-published.ts";
 import { prepareHello } from "../hello.ts";
@@ -16,6 +17,7 @@ import { findModel } from "../local-models.ts";
 import { localKey, localKeyFile } from "../local-tenant.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
+import { tracingOf } from "../open-tracing.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 import { superviseWorkers } from "../supervise.ts";
@@ -51,13 +53,14 @@ async function start(options: StartOptions): Promise<void> {
   const log = openLogger(config, { gateway: process.pid });
   await fetchPublished(config, log); // once, before the workers would do so each
   const ports = await connect(config);
+  const tracing = await tracingOf(config, "gateway", log);
   const metrics = openGatewayMetrics();
   const deliveries = openDeliveryMetrics();
   let listening: Listening | null = null;
   let endMetrics = () => {};
   try {
     const key = await localKey(ports, config.dataDir);
-    listening = await openGateway(config, ports, { log, key: key.text, metrics });
+    listening = await openGateway(config, ports, { log, key: key.text, metrics, tracing });
     const greeting = await greet(config, ports, key);
     const stop = { kill: () => {} };
     const signal = onStop(() => stop.kill());
@@ -71,11 +74,12 @@ async function start(options: StartOptions): Promise<void> {
     });
     process.stdout.write(greeting);
     void workers.ready.then(() => process.stdout.write("Ready.\n"));
-    const delivering = options.deliver ? deliver(config, ports, { signal, log, onAttempt: deliveries.attempt }) : null;
+    const delivering = options.deliver ? deliver(config, ports, { signal, log, tracing, onAttempt: deliveries.attempt }) : null;
     await Promise.all([workers.ended, sweepUntil(signal, ports, log), delivering]);
   } finally {
     endMetrics();
     await listening?.close();
+    await tracing.close();
     await ports.close();
   }
 }
@@ -90,7 +94,7 @@ async function readFinalConfig({ host, port, data, model }: StartOptions): Promi
 async function openGateway(
   config: Config,
   ports: Connection,
-  { log, key, metrics }: { log: Log; key: string; metrics: GatewayMetrics },
+  { log, key, metrics, tracing }: { log: Log; key: string; metrics: GatewayMetrics; tracing: Tracing },
 ): Promise<Listening> {
   const gateway = await createGateway({
     ports,
@@ -99,6 +103,7 @@ async function openGateway(
     fetch: { allowPrivate: config.fetchPrivate },
     work: config,
     log,
+    tracing,
     onRequest: metrics.request,
     graphiql: true,
     localKey: key,

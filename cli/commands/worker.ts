@@ -12,6 +12,7 @@ import { fetchPublished } from "../fetch-published.ts";
 import { findModel } from "../local-models.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
+import { tracingOf } from "../open-tracing.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 
@@ -54,6 +55,7 @@ async function work(options: WorkerOptions): Promise<void> {
     onChange: reports.changed,
     warn: (message, fields) => logger.warn(fields, message),
   });
+  const tracing = await tracingOf(config, "worker", logger);
   const metrics = openWorkerMetrics();
   process.on("message", async (message) => {
     if (message === "metrics") process.send?.({ metrics: await metrics.values() });
@@ -75,12 +77,15 @@ async function work(options: WorkerOptions): Promise<void> {
       sightCacheBytes: config.sightCacheMb * 1e6,
       log: (event, fields) => logger[event === "error" ? "error" : "info"](fields, event),
       onRun: metrics.run,
+      onBatch: metrics.batch,
+      tracing,
     });
   } finally {
     endMetrics();
     ended.abort();
     await reporting;
     await engine.close();
+    await tracing.close();
     await ports.close();
     if (process.connected) process.disconnect(); // an open channel to the parent would keep this process alive
   }

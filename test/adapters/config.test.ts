@@ -48,6 +48,8 @@ test("without settings, everything has a default that works on one machine", () 
     hubEndpoint: "https://huggingface.co",
     hubToken: null,
     logLevel: "info",
+    otlpEndpoint: null,
+    otlpHeaders: null,
     metricsPort: null,
   });
 });
@@ -87,6 +89,8 @@ test("every setting can be made in the environment", () => {
     HF_ENDPOINT: "https://mirror.example.com",
     HF_TOKEN: "hf_x",
     VEDERE_LOG_LEVEL: "debug",
+    OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector.example.com:4318",
+    OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20token,x-team=vision",
     VEDERE_METRICS_PORT: "9464",
   };
   expect(readConfig(env)).toEqual({
@@ -123,6 +127,8 @@ test("every setting can be made in the environment", () => {
     hubEndpoint: "https://mirror.example.com",
     hubToken: "hf_x",
     logLevel: "debug",
+    otlpEndpoint: "http://collector.example.com:4318",
+    otlpHeaders: { authorization: "Bearer token", "x-team": "vision" },
     metricsPort: 9464,
   });
 });

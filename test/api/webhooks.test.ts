@@ -306,6 +306,26 @@ describe("an endpoint that fails", () => {
     expect((await listed({ status: "SUCCEEDED", endpointId: endpoint.id })).length).toBe(3);
   });
 
+  test("for an hour loses nothing: all that happened meanwhile arrives, each under its own id", async () => {
+    receiver.answer = 503;
+    await createEndpoint();
+    const deliverer = openForTest();
+    const down = clock.now();
+    for (let minute = 0; minute < 60; minute += 3) {
+      await endedRun();
+      await deliverer.drain();
+      clock.advance(down + (minute + 3) * 60_000 - clock.now());
+    }
+    const triedInVain = receiver.received.length;
+    expect(triedInVain).toBeLessThan(60); // it was left in peace between
+    receiver.answer = 204;
+    await deliverAll(deliverer);
+    const statuses = (await listed()).map(({ status }: { status: string }) => status);
+    expect(statuses).toEqual(Array(20).fill("SUCCEEDED"));
+    const arrived = receiver.received.slice(triedInVain).map(({ headers }) => headers["webhook-id"]);
+    expect([arrived.length, new Set(arrived).size]).toEqual([20, 20]);
+  });
+
   test("with 410 is disabled at once", async () => {
     receiver.answer = 410;
     const { endpoint } = await createEndpoint();

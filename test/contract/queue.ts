@@ -145,6 +145,15 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
         expect(tenants.filter((tenant) => tenant === "ten_b")).toHaveLength(3);
       });
 
+      test("other tenants' messages are given to who has enough of one", async () => {
+        for (let i = 0; i < 3; i += 1) await queue.send(message(`run_a${i}`, "ten_a"));
+        const other = () => queue.receive({ max: 2, waitMs: 0, leaseMs, except: ["ten_a"] });
+        expect(await other()).toEqual([]);
+        await queue.send(message("run_b", "ten_b"));
+        expect((await other()).map((lease) => lease.message.runId)).toEqual(["run_b"]);
+        expect(await receive(5)).toHaveLength(3);
+      });
+
       test("a tenant with much in flight gives way to one with little", async () => {
         for (let i = 0; i < 10; i += 1) await queue.send(message(`run_a${i}`, "ten_a"));
         await receive(5);
