@@ -19,6 +19,9 @@ import type { ScalingPolicy } from "./scaling/desired-workers.ts";
 import { gatewayTimeout, scalerTimeout, sweeperTimeout, webhooksTimeout } from "./timeouts.ts";
 import { Workers } from "./workers.ts";
 
+/** What a worker has in progress where VEDERE_RUNS_AT_ONCE says nothing. */
+const defaultRunsAtOnce = 8;
+
 interface ServiceProps extends StackProps {
   readonly config: CloudConfig;
   readonly data: DataStack;
@@ -166,6 +169,7 @@ export class ServiceStack extends Stack {
       min,
       max,
       runsPerWorkerPerMinute: runsPerMinute,
+      runsAtOnce: defaultRunsAtOnce,
       targetDrainSeconds: drainSeconds,
       idleGraceSeconds: idleSeconds,
     };

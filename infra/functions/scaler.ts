@@ -1,7 +1,7 @@
 import { DescribeServicesCommand, ECSClient, UpdateServiceCommand } from "@aws-sdk/client-ecs";
 import { fleetMemory } from "../../adapters/aws/dynamo-fleet.ts";
 import { readFleet } from "../../adapters/config.ts";
-import { desiredWorkers, type ScalingPolicy } from "../scaling/desired-workers.ts";
+import { desiredWorkers, neededWorkers, type ScalingPolicy } from "../scaling/desired-workers.ts";
 import { type CloudConnection, connectCloud } from "./connect.ts";
 import { metricLine } from "./metric-line.ts";
 
@@ -26,7 +26,7 @@ export async function handler(): Promise<{ running: number; desired: number }> {
   ]);
   const running = services?.[0]?.desiredCount;
   if (running === undefined) throw new Error(`There is no service ${service} in the cluster ${cluster}.`);
-  const idleSince = await fleetMemory(table).idleSince({ isIdle: visible + inFlight === 0, now });
+  const idleSince = await fleetMemory(table).idleSince({ isIdle: neededWorkers({ visible, inFlight }, policy) < running, now });
   const desired = desiredWorkers({ visible, inFlight, running, idleSince, now }, policy);
   if (desired !== running) await ecs.send(new UpdateServiceCommand({ cluster, service, desiredCount: desired }));
   log.info({ visible, inFlight, dead, running, desired, idleSince }, "scaling");
