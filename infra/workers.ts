@@ -213,6 +213,7 @@ export class Workers extends Construct {
       logging: LogDrivers.awsLogs({ logGroup, streamPrefix: "worker" }),
       environment: {
         ...settingsOf(data),
+        AWS_REGION: data.region, // ECS says it on Fargate only
         VEDERE_DATA: "/data",
         VEDERE_EXECUTION_PROVIDERS: hasGpu ? "cuda,cpu" : "cpu",
         VEDERE_RETENTION_DAYS: String(config.retentionDays),

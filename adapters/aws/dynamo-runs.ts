@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { type Charge, chargesOf } from "../../core/charge.ts";
+import { chargesOf } from "../../core/charge.ts";
 import type { Runs } from "../../core/ports.ts";
 import type { Run, RunStatus } from "../../core/run.ts";
 import { eventOf } from "../../core/webhook.ts";
 import { cursorOf, placeBehind } from "../cursor.ts";
+import { ledgerWrites, readUsage } from "./dynamo-ledger.ts";
 import { outboxItem } from "./dynamo-outbox.ts";
 import { itemOfRun, placeOfRun, queueShards, runIn, runsOf } from "./dynamo-run-item.ts";
 import {
@@ -110,29 +111,17 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
       const Item = await itemOfRun(run, write, retentionMs);
       const TableName = table.name;
       const before = { ConditionExpression: "version = :before", ExpressionAttributeValues: { ":before": run.version - 1 } };
-      const charges = chargesOf(run);
       const event = eventOf(run);
       const isReplaced = await transact(table, [
         { Put: { TableName, Item, ...before } },
-        ...(charges.length > 0 ? [{ Put: { TableName, Item: ledgerItem(run, charges) } }] : []),
+        ...ledgerWrites(table, run, chargesOf(run)),
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
       if (isReplaced && event) await wake(0);
       // A write whose answer was lost is repeated, and may then meet its own version: the mark tells ours from another's.
       return isReplaced || (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write === write;
     },
-    async usage(tenantId, { from, to }) {
-      const items = await queryItems(table, { partition: keyOf("CHARGES", tenantId), after: instantKey(from), before: instantKey(to) });
-      const rows = items.map((item): Charge[] => JSON.parse(text(item, "charges"))); // written below
-      const sum = (of: (charge: Charge) => number) => rows.flat().reduce((total, charge) => total + of(charge), 0);
-      return {
-        runs: rows.length,
-        tasks: rows.flat().length,
-        encodings: sum(({ encodings }) => encodings),
-        tokens: sum(({ tokens }) => tokens),
-        cost: sum(({ cost }) => cost),
-      };
-    },
+    usage: (tenantId, span) => readUsage(table, tenantId, span),
     async list(tenantId, { first, after, status }) {
       const partitions: Query[] = status
         ? [...new Set(status)].map((one) => ({ index: "byStatus", partition: runsOf(tenantId, one) }))
@@ -171,9 +160,4 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
 
 function placeOfKey(tenantId: string, key: string): ItemKey {
   return { pk: keyOf("IDEMPOTENCY", tenantId, key), sk: "IDEMPOTENCY" };
-}
-
-/** The ledger's rows of one run, which are written once, together. */
-function ledgerItem(run: Run, charges: readonly Charge[]): Item & ItemKey {
-  return { pk: keyOf("CHARGES", run.tenantId), sk: instantKey(run.finishedAt ?? 0, run.id), charges: JSON.stringify(charges) };
 }

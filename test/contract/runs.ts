@@ -141,6 +141,34 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         expect(await runs.usage("ten_2", span)).toEqual(none);
       });
 
+      test("a span counts what ended in it to the millisecond, over hours", async () => {
+        const hour = 3_600_000;
+        const ends = [hour / 2, hour, 1.5 * hour, 2 * hour - 1, 2 * hour, 30 * hour + 7];
+        for (const [i, at] of ends.entries()) {
+          const run = await create({ id: `run_${i}` });
+          expect(await runs.replace(finish(run, at))).toBe(true);
+        }
+        for (const [from, to] of [
+          [0, 31 * hour],
+          [hour / 2, 2 * hour],
+          [hour / 2 + 1, 2 * hour + 1],
+          [hour, 30 * hour + 7],
+          [1.2 * hour, 1.8 * hour],
+          [2 * hour, 2 * hour],
+          [40 * hour, 2 * hour],
+        ] as const) {
+          const inside = ends.filter((at) => at >= from && at < to).length;
+          const expected = { runs: inside, tasks: 2 * inside, encodings: inside, tokens: 21 * inside, cost: cost * inside };
+          expect(await store.elsewhere.usage("ten_1", { from, to }), `${from} to ${to}`).toEqual(expected);
+        }
+      });
+
+      test("of many runs that end at once, each is counted", async () => {
+        const created = await Promise.all(Array.from({ length: 20 }, (_, i) => create({ id: `run_${i}` })));
+        await Promise.all(created.map((run, i) => (i % 2 ? runs : store.elsewhere).replace(finish(run, 10_000_000))));
+        expect(await runs.usage("ten_1", { from: 0, to: 20_000_000 })).toMatchObject({ runs: 20, tasks: 40 });
+      });
+
       test("a refused end is not charged", async () => {
         const run = await create({});
         await runs.replace(next(run, { status: "CANCELED", finishedAt: 400 }));
