@@ -249,8 +249,9 @@ export interface Engine {
   /**
    * Answers prompts about seen images as one batch, by the model that saw them; the answers are what single calls would give. Throws AppError
    * CANCELED when aborted between two tokens, MODEL_UNAVAILABLE where the model that saw is gone (nobody held it, and its files were replaced).
+   * `turn` is awaited before each token: who shares the thread says there when it goes on.
    */
-  answer(model: string, prompts: readonly SightPrompt[], signal?: AbortSignal): Promise<EngineAnswer[]>;
+  answer(model: string, prompts: readonly SightPrompt[], signal?: AbortSignal, turn?: () => Promise<void>): Promise<EngineAnswer[]>;
   /** What is loaded, being loaded or failed lately. */
   hosted(): readonly HostedModel[];
   /** Unloads the models to which no name leads any more, as `hold` does in passing; to be called now and then, for when nobody holds any. */

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Engine, EngineAnswer, Sight, SightPrompt } from "../core/ports.ts";
 import { answerClass } from "./answer-class.ts";
 import { type Lane, openLanes } from "./lanes.ts";
@@ -21,6 +22,7 @@ const systemTimers: Timers = {
     const timer = setTimeout(wake, ms);
     return () => clearTimeout(timer);
   },
+  turn: () => setImmediate(),
 };
 
 /**
@@ -50,8 +52,8 @@ export function batchingEngine(
       lanes.open({
         itemsMax: rowsMax,
         rows: () => beams ?? beamsOf.get(model) ?? beamsUsual,
-        async run(prompts, signal) {
-          const answers = await engine.answer(model, prompts, signal);
+        async run(prompts, signal, turn) {
+          const answers = await engine.answer(model, prompts, signal, turn);
           if (beams === null && answers[0]) beamsOf.set(model, answers[0].beams);
           setup.onBatch?.(answers.reduce((rows, answer) => rows + answer.beams, 0));
           return answers;

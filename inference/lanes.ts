@@ -19,7 +19,8 @@ export interface LaneWork<Item, Result> {
   readonly itemsMax: number;
   /** What an item takes of `rowsMax`. */
   rows(item: Item): number;
-  run(items: readonly Item[], signal: AbortSignal): Promise<readonly Result[]>;
+  /** `turn` is to be awaited before each piece of work. */
+  run(items: readonly Item[], signal: AbortSignal, turn: () => Promise<void>): Promise<readonly Result[]>;
 }
 
 /** Lanes that share one engine. */
@@ -31,11 +32,13 @@ export interface Lanes {
 
 /** So long does a request wait, at most, for those of other runs in progress, where its lane is free. */
 const waitMsMax = 10;
+/** So long does a large batch let smaller ones of other tenants pass, at most, before each of its tokens; and in so many turns of the event loop. */
+const yielding = { msMax: 20, turnsMax: 64 } as const;
 
 /**
- * A lane has one batch at work at a time; meanwhile its requests gather. Where it is free, a request goes at once if every run in progress of
+ * A lane has one batch at work at a time, and one more for tenants that are not in it where it is large; meanwhile its requests gather. Where it is free, a request goes at once if every run in progress of
  * its tenant has asked (so a lone one always does) or the batch is full, and after 10 ms in any case. Batches of several lanes are at work
- * side by side, token by token, so that short answers pass long ones; beyond one request for each lane they hold at most `rowsMax` rows, and
+ * side by side, token by token, so that short answers pass long ones, and a large batch lets smaller ones of other tenants go before it; beyond one request for each lane they hold at most `rowsMax` rows, and
  * of these a tenant has its equal share while others have runs in progress: nobody's answers are stretched by all that another has to ask.
  */
 export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: number }): Lanes {
@@ -50,10 +53,20 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
     for (const lane of waiting.sort((a, b) => a.waitsSince() - b.waitsSince())) lane.consider();
   }
 
+  /** The turns of a batch of so many rows: it lets go first whoever else has at most half as many at work. */
+  function turnsFor(tenants: ReadonlySet<string>, rows: number): () => Promise<void> {
+    const isInTheWay = () => [...meter.tenants()].some((tenant) => !tenants.has(tenant) && meter.rowsOf(tenant) * 2 <= rows);
+    return async () => {
+      await timers.turn();
+      const until = timers.now() + yielding.msMax;
+      for (let turns = 1; turns < yielding.turnsMax && timers.now() < until && isInTheWay(); turns += 1) await timers.turn();
+    };
+  }
+
   function open<Item, Result>(work: LaneWork<Item, Result>): Lane<Item, Result> {
     const size = openBatchSize({ itemsMax: work.itemsMax, batchMsMax });
     let waiting: Asked<Item, Result>[] = [];
-    let isBusy = false;
+    const atWork: (readonly Asked<Item, Result>[])[] = [];
     let callOff = () => {};
 
     const waitsSince = () => waiting[0]?.request.since ?? Number.POSITIVE_INFINITY;
@@ -61,36 +74,49 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
     function consider(): void {
       callOff();
       callOff = () => {};
-      if (isBusy || waiting.length === 0) return;
+      const ready = admitted();
+      if (ready.length === 0) return;
       const itemsMax = size.max();
       const room = { items: itemsMax, rows: rowsMax - meter.rows() };
-      const chosen = chooseBatch(waiting.map(extent), { room, shareRows: rowsMax / runs.tenants(), rowsOf: meter.rowsOf });
-      const isFull = chosen.length < waiting.length || sum(waiting.map(({ request }) => request.items.length)) >= itemsMax;
+      const chosen = chooseBatch(ready.map(extent), { room, shareRows: rowsMax / runs.tenants(), rowsOf: meter.rowsOf });
+      const isFull = chosen.length < ready.length || sum(ready.map(({ request }) => request.items.length)) >= itemsMax;
       const leftMs = waitsSince() + waitMsMax - timers.now();
-      const isAwaited = waiting.some(({ tenant }) => runs.of(tenant) > asking.of(tenant));
+      const isAwaited = ready.some(({ tenant }) => runs.of(tenant) > asking.of(tenant));
       if (isAwaited && !isFull && leftMs > 0) callOff = timers.after(leftMs, consider);
-      else void start(take(chosen));
+      else void start(take(chosen.flatMap((i) => ready[i] ?? [])));
     }
 
-    function take(chosen: readonly number[]): Asked<Item, Result>[] {
-      const taken = chosen.flatMap((i) => waiting[i] ?? []);
+    /** Whose turn it may be: everybody's where the lane is free; beside one large batch, those of other tenants. */
+    function admitted(): readonly Asked<Item, Result>[] {
+      const [batch, ...others] = atWork;
+      if (!batch) return waiting;
+      if (others.length > 0 || rowsIn(batch) <= rowsMax / 2) return [];
+      return waiting.filter(({ tenant }) => !batch.some((asked) => asked.tenant === tenant));
+    }
+
+    function take(taken: readonly Asked<Item, Result>[]): readonly Asked<Item, Result>[] {
       waiting = waiting.filter((asked) => !taken.includes(asked));
       return taken;
     }
 
+    function rowsIn(batch: readonly Asked<Item, Result>[]): number {
+      return sum(batch.map((asked) => extent(asked).rows));
+    }
+
     async function start(batch: readonly Asked<Item, Result>[]): Promise<void> {
-      isBusy = true;
+      atWork.push(batch);
       const requests = batch.map(({ request }) => request);
       const extents = batch.map(extent);
       const end = meter.begin(extents);
       try {
-        await runTogether(requests, work.run);
+        const turn = turnsFor(new Set(batch.map(({ tenant }) => tenant)), rowsIn(batch));
+        await runTogether(requests, (items, signal) => work.run(items, signal, turn));
         size.note(sum(extents.map(({ items }) => items)), end());
       } catch (error) {
-        await runEachAlone(requests, work, error);
+        await runEachAlone(requests, (items, signal) => work.run(items, signal, timers.turn), error);
       } finally {
         end();
-        isBusy = false;
+        atWork.splice(atWork.indexOf(batch), 1);
         considerAll();
       }
     }
@@ -134,13 +160,13 @@ interface Asked<Item, Result> {
 /** After a batch that failed: what is wrong with one request must not be said of the others. */
 async function runEachAlone<Item, Result>(
   requests: readonly Request<Item, Result>[],
-  work: LaneWork<Item, Result>,
+  run: (items: readonly Item[], signal: AbortSignal) => Promise<readonly Result[]>,
   error: unknown,
 ): Promise<void> {
   const isCertain = requests.length === 1 || concernsAll(error);
   for (const request of requests) {
     if (isCertain) request.settle({ error });
-    else if (request.isOpen()) await runTogether([request], work.run).catch((error: unknown) => request.settle({ error }));
+    else if (request.isOpen()) await runTogether([request], run).catch((error: unknown) => request.settle({ error }));
   }
 }
 

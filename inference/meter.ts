@@ -6,6 +6,8 @@ export interface Timers {
   now(): number;
   /** Wakes somebody later; the returned function calls it off. */
   after(ms: number, wake: () => void): () => void;
+  /** The end of this turn of the event loop: what waits for the thread comes first. */
+  turn(): Promise<void>;
 }
 
 /** What is at work: its rows, and what each batch has cost. */
@@ -13,6 +15,8 @@ export interface Meter {
   rows(): number;
   /** Of one tenant. */
   rowsOf(tenant: string): number;
+  /** Who has any. */
+  tenants(): ReadonlySet<string>;
   /** The returned function ends the batch, and gives its milliseconds. */
   begin(batch: readonly Extent[]): () => number;
 }
@@ -30,6 +34,7 @@ export function openMeter(timers: Timers): Meter {
   return {
     rows: () => sumOfRows(extents()),
     rowsOf: (tenant) => sumOfRows(extents().filter((extent) => extent.tenant === tenant)),
+    tenants: () => new Set(extents().map(({ tenant }) => tenant)),
     begin(extents) {
       charge();
       const batch = { extents, ms: 0 };

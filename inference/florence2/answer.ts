@@ -4,7 +4,7 @@ import type { SearchRules } from "./beam.ts";
 import { chunks } from "./chunks.ts";
 import { encoderOutputs } from "./decoder.ts";
 import { encodeQuestions, type Question } from "./encoding.ts";
-import { generate, throwIfCanceled } from "./generate.ts";
+import { generate, type Pace, throwIfCanceled } from "./generate.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import { searchOptions } from "./search-options.ts";
 
@@ -19,7 +19,7 @@ interface Asked {
 }
 
 /** Answers prompts about seen images, as many in one batch as the model allows; those of a batch have the same number of beams. */
-export async function answer(model: LoadedModel, prompts: readonly SightPrompt[], signal?: AbortSignal): Promise<EngineAnswer[]> {
+export async function answer(model: LoadedModel, prompts: readonly SightPrompt[], pace: Pace = {}): Promise<EngineAnswer[]> {
   const asked = prompts.map(
     ({ sight, prompt, locationGroup, options }, place): Asked => ({
       place,
@@ -31,22 +31,22 @@ export async function answer(model: LoadedModel, prompts: readonly SightPrompt[]
   for (const beams of new Set(asked.map(({ rules }) => rules.beams))) {
     const alike = asked.filter(({ rules }) => rules.beams === beams);
     for (const batch of chunks(alike, () => beams, model.batches ? rowsMax : 1)) {
-      throwIfCanceled(signal);
-      const given = await answerBatch(model, batch, signal);
+      throwIfCanceled(pace.signal);
+      const given = await answerBatch(model, batch, pace);
       for (const [i, { place }] of batch.entries()) if (given[i]) answers.set(place, given[i]);
     }
   }
   return prompts.flatMap((_, place) => answers.get(place) ?? []);
 }
 
-async function answerBatch(model: LoadedModel, asked: readonly Asked[], signal: AbortSignal | undefined): Promise<EngineAnswer[]> {
+async function answerBatch(model: LoadedModel, asked: readonly Asked[], pace: Pace): Promise<EngineAnswer[]> {
   const started = performance.now();
   const { config, graphs, special, tokens } = model;
   const questions = asked.map(({ question }) => question);
   const encoding = await encodeQuestions(graphs, questions, { width: config.width, tokens, outputs: encoderOutputs(graphs, config) });
   const encodeMs = performance.now() - started;
   const rules = asked.map((one) => one.rules);
-  const found = await generate(graphs, encoding, { rules, special, model: config, signal });
+  const found = await generate(graphs, encoding, { rules, special, model: config, ...pace });
   return found.map(({ ids, logProbabilities, finish, generateMs }, i) => {
     const spoken = tokens.decode(ids, logProbabilities);
     return {

@@ -110,10 +110,10 @@ export function openEngine(setup: EngineSetup): Engine {
         const seen = await see(loaded, images, signal);
         return seen.map((sight) => (sight instanceof Error ? sight : { ...sight, model: key }));
       }),
-    async answer(model, prompts, signal) {
+    async answer(model, prompts, signal, turn) {
       const [made = model, ...others] = new Set(prompts.map(({ sight }) => sight.model));
       if (others.length > 0) throw new AppError("INTERNAL", "Images that different models saw cannot be asked about together.");
-      return during(made, signal, ({ loaded }) => answer(loaded, prompts, signal));
+      return during(made, signal, ({ loaded }) => answer(loaded, prompts, { signal, turn }));
     },
     hosted: () => hosting.hosted(),
     async tidy() {

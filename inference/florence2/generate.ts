@@ -8,6 +8,13 @@ import type { Graphs } from "./graphs.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { answerOf } from "./said.ts";
 
+/** When generation goes on, and when it stops. */
+export interface Pace {
+  readonly signal?: AbortSignal | undefined;
+  /** Awaited before each token; absent: the end of this turn of the event loop. */
+  readonly turn?: (() => Promise<void>) | undefined;
+}
+
 /** The best answer to one question, without the start token, and when it was found. */
 export interface Found {
   readonly ids: readonly number[];
@@ -27,17 +34,17 @@ export async function generate(
     rules: readonly SearchRules[];
     special: SpecialTokens;
     model: Pick<ModelConfig, "width" | "decoder">;
-    signal: AbortSignal | undefined;
-  },
+  } & Pace,
 ): Promise<Found[]> {
   const started = performance.now();
-  const { special, signal } = run;
+  const { special } = run;
+  const { signal, turn = () => setImmediate() } = run;
   const decoding = startDecoding(graphs, encoding, run.model);
   const found = new Map<number, Found>();
   let asked = run.rules.map((rules, question) => ({ question, search: startSearch(rules, special) }));
   let rowsEach = 1;
   for (;;) {
-    await setImmediate(); // lets an abort arrive
+    await turn(); // lets an abort arrive, at least
     throwIfCanceled(signal);
     const tokens = asked.flatMap(({ search }) => beamsOf(search, rowsEach).map((beam) => beam.last.token));
     const locationsOnly = asked.every(({ search }) => wantsLocations(search));

@@ -282,3 +282,34 @@ test("a tenant with little at work goes before the older requests of one that ha
   await world.at(1).done();
   expect(await Promise.all([first, second, third, quiet])).toEqual([["A"], ["B"], ["C"], ["Q"]]);
 });
+
+test("a large batch does not hold up another tenant's request: that goes beside it", async () => {
+  const { batches, at, lanes, open } = setUp();
+  const lane = open(16);
+  const leave = [lanes.enter("loud"), lanes.enter("quiet")];
+  const loud = lane.ask(["a"], undefined, "loud");
+  const more = lane.ask(["b"], undefined, "loud");
+  const quiet = lane.ask(["c"], undefined, "quiet");
+  expect(batches.map(({ items }) => items)).toEqual([["a"], ["c"]]);
+  await at(1).done();
+  expect(await quiet).toEqual(["C"]);
+  await at(0).done();
+  expect(await loud).toEqual(["A"]);
+  await at(2).done();
+  expect(await more).toEqual(["B"]);
+  for (const each of leave) each();
+});
+
+test("beside a small batch nobody goes: it will soon have ended, and they share the next", async () => {
+  const { batches, at, lanes, open } = setUp();
+  const lane = open(2);
+  const leave = [lanes.enter("loud"), lanes.enter("quiet")];
+  const loud = lane.ask(["a"], undefined, "loud");
+  const quiet = lane.ask(["b"], undefined, "quiet");
+  expect(batches.map(({ items }) => items)).toEqual([["a"]]);
+  await at(0).done();
+  expect(await loud).toEqual(["A"]);
+  await at(1).done();
+  expect(await quiet).toEqual(["B"]);
+  for (const each of leave) each();
+});

@@ -13,6 +13,7 @@ export function virtualTimers(): Timers & { readonly armed: number; advance(ms: 
       alarms.set(id, { at: now + ms, wake });
       return () => alarms.delete(id);
     },
+    turn: async () => {},
     get armed() {
       return armed;
     },

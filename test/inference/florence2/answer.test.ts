@@ -146,7 +146,7 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
   test("stops between two tokens when canceled, and answers on", async () => {
     const cancel = new AbortController();
     const prompt = { sight: sightAt(0), ...prompts.mask, options: base };
-    const answering = answer(model, [prompt], cancel.signal);
+    const answering = answer(model, [prompt], { signal: cancel.signal });
     let turns = 0;
     const afterAFewSteps = () => {
       turns += 1;
