@@ -51,6 +51,9 @@ export class ServiceStack extends Stack {
     const webhooks = this.makeWebhooks(network);
     const sweeper = this.makeSweeper();
     new Monitoring(this, "Monitoring", { config, data, api, functions: { gateway, webhooks, sweeper, scaler } });
+    new CfnOutput(this, "FirstSteps", {
+      value: "npx vedere models publish <model>, then npx vedere tenants create <name>: docs/operations.md says with which settings",
+    });
     new CfnOutput(this, "ClusterName", { value: workers.cluster.clusterName });
     new CfnOutput(this, "WorkersService", { value: workers.service.serviceName });
   }

@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Webhook } from "standardwebhooks";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { dynamoTable } from "../../adapters/aws/dynamo-table.ts";
 import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
 import { openS3 } from "../../adapters/aws/s3-objects.ts";
@@ -145,6 +147,22 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     expect(await invoke("gateway", post("/nothing", {}))).toMatchObject({ statusCode: 404 });
   });
 
+  test("a run that is sent starts the scaler, which asks ECS for a worker, once", async () => {
+    const cloud = await startEcsAndLambda();
+    Object.assign(env, cloud.env);
+    const policy = { min: 0, max: 4, runsPerWorkerPerMinute: 60, runsAtOnce: 8, targetDrainSeconds: 60, idleGraceSeconds: 60 };
+    Object.assign(env, { FLEET_CLUSTER: "c", FLEET_SERVICE: "s", FLEET_SCALER: "scaler", FLEET_POLICY: JSON.stringify(policy) });
+    const { data } = await ask("mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } } }", {
+      input: { source: { base64: (await picture()).toString("base64") }, tasks: [{ caption: {} }] },
+    });
+    expect(cloud.invoked).toEqual(["/2015-03-31/functions/scaler/invocations Event"]);
+    expect(await invoke("scaler", {})).toEqual({ running: 0, desired: 1 });
+    expect(cloud.updates).toEqual([{ cluster: "c", service: "s", desiredCount: 1 }]);
+    expect(await invoke("scaler", {})).toEqual({ running: 1, desired: 1 });
+    await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", { id: data.runCreate.run.id });
+    expect(cloud.updates).toHaveLength(1);
+  }, 60_000);
+
   test("webhooks that cannot be delivered for our own fault come again", async () => {
     const failures = { batchItemFailures: [{ itemIdentifier: "1" }, { itemIdentifier: "2" }] };
     const before = env.VEDERE_AWS_TABLE ?? "";
@@ -153,3 +171,33 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     env.VEDERE_AWS_TABLE = before;
   });
 });
+
+/** The two calls of ECS and the one of Lambda that the functions make, answered as AWS would. */
+async function startEcsAndLambda() {
+  const updates: object[] = [];
+  const invoked: string[] = [];
+  let desiredCount = 0;
+  const server = createServer(async (request, response) => {
+    const body = await text(request);
+    const target = String(request.headers["x-amz-target"] ?? "");
+    const answer = (json: object, status = 200) =>
+      response.writeHead(status, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify(json));
+    if (target.endsWith(".DescribeServices"))
+      return answer({ services: [{ serviceName: "s", desiredCount, runningCount: desiredCount }], failures: [] });
+    if (target.endsWith(".UpdateService")) {
+      updates.push(JSON.parse(body));
+      desiredCount = JSON.parse(body).desiredCount;
+      return answer({ service: { serviceName: "s", desiredCount } });
+    }
+    invoked.push(`${request.url} ${request.headers["x-amz-invocation-type"]}`);
+    return answer({}, 202);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  const endpoint = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+  return { updates, invoked, env: { AWS_ENDPOINT_URL_ECS: endpoint, AWS_ENDPOINT_URL_LAMBDA: endpoint } };
+}
