@@ -2,6 +2,18 @@ import { resolve } from "node:path";
 import { AppError } from "../core/errors.ts";
 import { limits } from "../core/limits.ts";
 import type { Precision } from "../core/model-layout.ts";
+import {
+  anyText,
+  hostName,
+  type Kind,
+  listOf,
+  longText,
+  namedValues,
+  oneOf,
+  queueAddress,
+  webAddress,
+  wholeNumber,
+} from "./setting-kinds.ts";
 
 /** How a service is set up: read once, at start, and nowhere else. */
 export interface Config {
@@ -202,80 +214,6 @@ export interface FleetSettings {
 export function readFleet(env: Readonly<Record<string, string | undefined>> = process.env): FleetSettings {
   const { FLEET_CLUSTER: cluster, FLEET_SERVICE: service, FLEET_SCALER: scaler, FLEET_POLICY: policy } = env;
   return { cluster: cluster || null, service: service || null, scaler: scaler || null, policy: policy || null };
-}
-
-/** A kind of value: how it is read (undefined: it is none of this kind), and in words what is one. */
-interface Kind<Value> {
-  readonly allowed: string;
-  parse(text: string): Value | undefined;
-}
-
-const anyText: Kind<string> = { allowed: "a text", parse: (text) => text };
-
-const hostName: Kind<string> = {
-  allowed: "a host name or an IP address to listen on, such as 127.0.0.1 or 0.0.0.0",
-  parse: (text) => (/^[\w.:-]+$/.test(text) ? text : undefined),
-};
-
-const webAddress: Kind<string> = {
-  allowed: "an http or https URL without query and fragment, such as https://vedere.example.com",
-  parse: (text) => {
-    const url = URL.canParse(text) ? new URL(text) : null;
-    return url && /^https?:$/.test(url.protocol) && !/[?#]/.test(text) ? url.href.replace(/\/+$/, "") : undefined;
-  },
-};
-
-/** Not parsed: emulators of SQS name queues by what is no URL to the letter. */
-const queueAddress: Kind<string> = {
-  allowed: "the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/111122223333/runs",
-  parse: (text) => (/^https?:\/\/[^\s/]+\/\S+$/.test(text) ? text : undefined),
-};
-
-/** As OpenTelemetry writes headers in the environment: values are URL-encoded. */
-const namedValues: Kind<Record<string, string>> = {
-  allowed: "a list, by comma, of name=value",
-  parse: (text) => {
-    const pairs = text.split(",").map((pair) => /^\s*([^=\s]+)=(.*?)\s*$/.exec(pair));
-    return pairs.every((pair) => pair !== null)
-      ? Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, decoded(value)]))
-      : undefined;
-  },
-};
-
-function decoded(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
-}
-
-function longText(lengthMin: number): Kind<string> {
-  return { allowed: `a secret of at least ${lengthMin} characters`, parse: (text) => (text.length >= lengthMin ? text : undefined) };
-}
-
-function wholeNumber(min: number, max: number): Kind<number> {
-  return {
-    allowed: `a whole number from ${min} to ${max}`,
-    parse: (text) => (/^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max ? Number(text) : undefined),
-  };
-}
-
-function oneOf<const Choice extends string>(choices: readonly Choice[]): Kind<Choice> {
-  return {
-    allowed: choices.length === 1 ? choices.join() : `one of ${choices.join(", ")}`,
-    parse: (text) => choices.find((choice) => choice === text),
-  };
-}
-
-function listOf<const Choice extends string>(choices: readonly Choice[]): Kind<Choice[]> {
-  return {
-    allowed: `a list, by comma, of ${choices.join(", ")}`,
-    parse: (text) => {
-      const items = text.split(",").map((item) => choices.find((choice) => choice === item.trim()));
-      return items.every((item) => item !== undefined) ? items : undefined;
-    },
-  };
 }
 
 /** A browser cannot call "every address of this machine", but it can call this machine. */
