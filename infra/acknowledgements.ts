@@ -94,7 +94,7 @@ function ofRoles({ stackName }: DataStack): Finding[] {
   const on = (paths: readonly string[], rule: string, reason: string) => paths.map((path) => ({ path, rule, reason }));
   return [
     ...on([...functions, "Workers/Task/TaskRole"], table, "The indexes of our one table, and nothing else below it."),
-    ...on([...functions, "Workers/Task/TaskRole"], images, "Images of all tenants: the code puts the tenant first in every key."),
+    ...on(["Gateway/Role", "Workers/Task/TaskRole"], images, "Images of all tenants: the code puts the tenant first in every key."),
     ...on(["Gateway/Role", "Webhooks/Role", "Workers/Task/TaskRole"], models, "Every published model is for every worker."),
   ];
 }

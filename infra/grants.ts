@@ -13,7 +13,7 @@ const tableActions = [
   "dynamodb:DescribeTable",
 ];
 
-export type Need = "table" | "images" | "readImages" | "models" | "sendRuns" | "workRuns" | "seeRuns" | "wake" | "secret";
+export type Need = "table" | "images" | "readImages" | "seeImages" | "models" | "sendRuns" | "workRuns" | "seeRuns" | "wake" | "secret";
 
 /** Gives a role what it needs, each action on the resources that it is for. */
 export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need[]): void {
@@ -29,6 +29,7 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
       { actions: ["s3:GetObject"], resources: [images.arnForObjects("tenants/*")] },
       { actions: ["s3:ListBucket"], resources: [images.bucketArn] },
     ],
+    seeImages: [{ actions: ["s3:ListBucket"], resources: [images.bucketArn] }], // that the bucket is there is checked at start
     models: [
       { actions: ["s3:GetObject"], resources: [models.arnForObjects("*")] },
       { actions: ["s3:ListBucket"], resources: [models.bucketArn] },

@@ -140,7 +140,7 @@ export class ServiceStack extends Stack {
       environment: this.settings,
       network: { vpc, subnets, securityGroup },
     });
-    grant(this.data, webhooks.lambda, ["table", "readImages", "models", "seeRuns", "wake", "secret"]);
+    grant(this.data, webhooks.lambda, ["table", "seeImages", "models", "seeRuns", "wake", "secret"]);
     webhooks.lambda.addEventSource(
       new SqsEventSource(this.data.wakes, {
         batchSize: 10,
@@ -161,7 +161,7 @@ export class ServiceStack extends Stack {
       environment: this.settings,
       network: null,
     });
-    grant(this.data, sweeper.lambda, ["table", "readImages", "sendRuns", "seeRuns", "wake", "secret"]);
+    grant(this.data, sweeper.lambda, ["table", "seeImages", "sendRuns", "seeRuns", "wake", "secret"]);
     this.everyMinute("SweepEveryMinute", sweeper);
     return sweeper;
   }
@@ -186,7 +186,7 @@ export class ServiceStack extends Stack {
       environment: { ...this.settings, FLEET_CLUSTER: clusterName, FLEET_SERVICE: serviceName, FLEET_POLICY: JSON.stringify(policy) },
       network: null,
     });
-    grant(this.data, scaler.lambda, ["table", "readImages", "seeRuns", "secret"]);
+    grant(this.data, scaler.lambda, ["table", "seeImages", "seeRuns", "secret"]);
     scaler.allow(["ecs:DescribeServices", "ecs:UpdateService"], [serviceArn]);
     this.everyMinute("ScaleEveryMinute", scaler);
     return scaler;
