@@ -71,11 +71,12 @@ async function checkProviders(config: Config): Promise<Finding> {
 
 /** Only opens a folder that is there: a doctor leaves nothing behind. */
 async function checkStore(config: Config): Promise<Finding> {
-  if (!existsSync(config.dataDir)) return ok(`${config.dataDir} is made at the first start`);
+  if (config.store === "embedded" && !existsSync(config.dataDir)) return ok(`${config.dataDir} is made at the first start`);
   const ports = await connect(config);
   try {
     const { visible, inFlight, dead } = await ports.queue.depth();
-    const detail = `${config.dataDir}: ${visible} runs wait, ${inFlight} are worked on, ${dead} were given up`;
+    const place = config.store === "aws" ? `the table ${config.awsTable} in ${config.awsRegion}` : config.dataDir;
+    const detail = `${place}: ${visible} runs wait, ${inFlight} are worked on, ${dead} were given up`;
     return dead === 0 ? ok(detail) : { status: "WARN", detail, fix: "Workers died on these runs: look for the reason in their logs." };
   } finally {
     await ports.close();

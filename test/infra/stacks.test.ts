@@ -13,9 +13,12 @@ interface Resource {
   readonly DeletionPolicy?: string;
 }
 
+/** What CDK itself is set to do, beside our own settings. */
+const flags: Record<string, unknown> = JSON.parse(readFileSync(join(import.meta.dirname, "../../cdk.json"), "utf8")).context;
+
 /** Both stacks of a configuration, without bundles, and what AWS's rules find in them. */
 function synthesise(vedere: object): { data: Template; service: Template; findings: string[] } {
-  const app = new App({ context: { "aws:cdk:bundling-stacks": [], vedere } });
+  const app = new App({ context: { ...flags, "aws:cdk:bundling-stacks": [], vedere } });
   const { data, service } = buildStacks(app);
   app.synth(); // throws where a rule finds something that nobody has acknowledged
   const report = JSON.parse(readFileSync(join(app.outdir, "validation-report.json"), "utf8"));
@@ -170,7 +173,7 @@ test("the table is the one that the adapters are tested on", () => {
 }, 60_000);
 
 test("each function is bundled, from its own file", () => {
-  const app = new App({ context: { "vedere:withoutSharp": true } });
+  const app = new App({ context: { ...flags, "vedere:withoutSharp": true } });
   const { service } = buildStacks(app);
   const { directory } = app.synth();
   const functions = resourcesOf(Template.fromStack(service), "AWS::Lambda::Function");
