@@ -1,6 +1,7 @@
 import type { Config } from "../adapters/config.ts";
-import { modelPlaces } from "../adapters/model-folders.ts";
+import { modelPlaces, openModels } from "../adapters/model-folders.ts";
 import type { Log } from "../api/context.ts";
+import { exactName } from "../core/model-names.ts";
 import { fetchModels } from "./publish-model.ts";
 
 /** Before a worker starts: fetches the models of the model bucket that it lacks, where there is such a bucket. */
@@ -9,7 +10,10 @@ export async function fetchPublished(config: Config, log: Log): Promise<void> {
   const { openModelBucket } = await import("../adapters/aws/open-aws.ts"); // the SDK takes a while to load
   const bucket = openModelBucket(config);
   if (!bucket) return;
-  const models = await fetchModels(bucket, { into: modelPlaces(config).pulled, only: null });
+  const places = modelPlaces(config);
+  const local = await openModels(places, async () => []).list();
+  const sound = local.filter(({ fault }) => fault === null);
+  const models = await fetchModels(bucket, { into: places.pulled, has: new Set(sound.map(exactName)) });
   bucket.client.destroy();
   log.info({ bucket: bucket.name, models }, "models fetched");
 }

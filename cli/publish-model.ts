@@ -36,15 +36,14 @@ export async function publishModel(
 }
 
 /**
- * Fetches the models of a bucket that this machine lacks into folders under `into`; `only`: no others than those of these ids. Each folder appears
+ * Fetches the models of a bucket that this machine lacks into folders under `into`, but for those of `has`, by `id@revision`. Each folder appears
  * when all of its files are there and have their sha256. Returns the names of the new ones. Throws AppError MODEL_UNAVAILABLE.
  */
-export async function fetchModels(bucket: Bucket, { into, only }: { into: string; only: readonly string[] | null }): Promise<string[]> {
+export async function fetchModels(bucket: Bucket, { into, has }: { into: string; has: ReadonlySet<string> }): Promise<string[]> {
   const fetched: string[] = [];
   for (const model of await publishedModels(bucket)) {
-    if (only && !only.includes(model.id)) continue;
+    if (has.has(exactName(model))) continue;
     const folder = path.join(into, exactName(model));
-    if (await lookAt(folder)) continue;
     await makeFolder(folder, async (draft) => {
       for (const file of model.files) await writeFileDurably(path.join(draft, file.path), await publishedFile(bucket, model, file.path));
       const faults = await compareFiles(draft, model.files);

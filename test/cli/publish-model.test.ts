@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
@@ -27,6 +27,7 @@ beforeEach(() => {
   bucket = { client, name: aws.createBucket() };
 });
 
+const none = new Set<string>();
 const publish = (now = 5) => publishModel(bucket, nano, { now, onFile: () => {} });
 const emptyFolder = () => {
   const into = mkdtempSync(join(tmpdir(), "vedere-fetch-"));
@@ -47,16 +48,17 @@ test("a worker fetches it once, whole, and serves it", async () => {
   await publish();
   const into = emptyFolder();
   const name = `${nano.id}@${nano.revision}`;
-  expect(await fetchModels(bucket, { into, only: null })).toEqual([name]);
-  expect(await fetchModels(bucket, { into, only: null })).toEqual([]);
+  expect(await fetchModels(bucket, { into, has: none })).toEqual([name]);
   const places = { ...modelPlaces(readConfig({}, { dataDir: into })), pulled: into, embedded: join(into, "none") };
   const [fetched] = await openModels(places, async () => []).list();
   expect(fetched).toMatchObject({ id: nano.id, revision: nano.revision, fault: null, folder: join(into, name) });
 });
 
-test("others than those that are asked for stay where they are", async () => {
+test("what a worker has it does not fetch", async () => {
   await publish();
-  expect(await fetchModels(bucket, { into: emptyFolder(), only: ["florence-2-base-ft"] })).toEqual([]);
+  const into = emptyFolder();
+  expect(await fetchModels(bucket, { into, has: new Set([`${nano.id}@${nano.revision}`]) })).toEqual([]);
+  expect(readdirSync(into)).toEqual([]);
 });
 
 test("a file that was changed in the bucket is refused, and nothing of the model is kept", async () => {
@@ -64,6 +66,6 @@ test("a file that was changed in the bucket is refused, and nothing of the model
   const Key = `models/${nano.id}@${nano.revision}/config.json`;
   await bucket.client.send(new PutObjectCommand({ Bucket: bucket.name, Key, Body: "x".repeat(files[0]?.bytes ?? 1) }));
   const into = emptyFolder();
-  await expect(fetchModels(bucket, { into, only: null })).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" });
+  await expect(fetchModels(bucket, { into, has: none })).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" });
   expect(await openModels({ ...modelPlaces(readConfig({}, { dataDir: into })), pulled: into }, async () => []).list()).toHaveLength(1);
 });
