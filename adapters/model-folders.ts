@@ -7,6 +7,7 @@ import type { Config } from "./config.ts";
 import { type FolderModel, type FolderState, lookAt, noneWhereMissing, readModelFolder } from "./model-folder.ts";
 import type { PrecisionWish } from "./model-precision.ts";
 import { packageRoot } from "./package-root.ts";
+import { readAtMost } from "./read-at-most.ts";
 
 /** Where the models are that `openModels` looks for. */
 export interface ModelPlaces {
@@ -37,7 +38,6 @@ const lookEveryMs = 1_000;
  */
 export function openModels(places: ModelPlaces, aliases: () => Promise<readonly ModelAlias[]>): Models {
   const known = new Map<string, FolderModel>(); // by folder
-  let last: { at: number; models: Promise<FolderModel[]> } | null = null;
 
   async function read(state: FolderState): Promise<FolderModel> {
     const former = known.get(state.folder);
@@ -54,16 +54,7 @@ export function openModels(places: ModelPlaces, aliases: () => Promise<readonly 
     return withoutTwins([...sorted.map(({ model }) => model), ...(embedded ? [await read(embedded)] : [])]);
   }
 
-  function look(isFresh: boolean): Promise<FolderModel[]> {
-    const now = performance.now();
-    if (last && !isFresh && now - last.at < lookEveryMs) return last.models;
-    const models = readAll();
-    last = { at: now, models };
-    models.catch(() => {
-      last = null;
-    });
-    return models;
-  }
+  const look = readAtMost(lookEveryMs, readAll);
 
   return {
     async list({ isFresh } = { isFresh: false }): Promise<ModelInfo[]> {

@@ -5,6 +5,7 @@ import { AppError } from "../../core/errors.ts";
 import { exactName, findModels, withAliases } from "../../core/model-names.ts";
 import type { ModelAlias, ModelInfo, Models } from "../../core/ports.ts";
 import type { FolderModel } from "../model-folder.ts";
+import { readAtMost } from "../read-at-most.ts";
 import { type Bucket, base64Of, readObject } from "./s3-objects.ts";
 
 /** What a bucket says about a model that workers fetch from it. */
@@ -21,17 +22,7 @@ const lookEveryMs = 30_000;
 
 /** The models of a bucket, the newest revision of an id first; for gateways, which have no files of theirs. `chosen` is the default's name; null: the first. */
 export function s3Models(bucket: Bucket, chosen: string | null, aliases: () => Promise<readonly ModelAlias[]>): Models {
-  let last: { at: number; models: Promise<PublishedModel[]> } | null = null;
-  const look = (isFresh: boolean) => {
-    const now = performance.now();
-    if (last && !isFresh && now - last.at < lookEveryMs) return last.models;
-    const models = publishedModels(bucket);
-    last = { at: now, models };
-    models.catch(() => {
-      last = null;
-    });
-    return models;
-  };
+  const look = readAtMost(lookEveryMs, () => publishedModels(bucket));
   return {
     async list({ isFresh } = { isFresh: false }): Promise<ModelInfo[]> {
       const published = (await look(isFresh)).map((model) => ({ ...model, fault: null, folder: "", stamp: String(model.publishedAt) }));
