@@ -35,10 +35,10 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-function startWorker(overrides: Partial<typeof ports> = {}): void {
+function startWorker(overrides: Partial<typeof ports> = {}, { runsAtOnce = 8, by = engine } = {}): void {
   const stop = new AbortController();
-  const options = { signal: stop.signal, log: () => {}, leaseMs: 600, runsAtOnce: 8, sightCacheBytes: 0 };
-  working.push({ stop, ended: runWorker({ ...ports, ...overrides }, engine, options) });
+  const options = { signal: stop.signal, log: () => {}, leaseMs: 600, runsAtOnce, sightCacheBytes: 0 };
+  working.push({ stop, ended: runWorker({ ...ports, ...overrides }, by, options) });
 }
 
 async function submit(fields: Partial<Run>): Promise<Run> {
@@ -125,3 +125,33 @@ test("an overdue run expires instead of being answered", async () => {
   const run = await finished(await submit({ id: "run_overdue", expiresAt: Date.now() - 1 }));
   expect(run).toMatchObject({ status: "EXPIRED", attempt: 0 });
 });
+
+test("a worker that is full of one tenant's runs takes one of another's, and no more of the first's", async () => {
+  const loud = await Promise.all(Array.from({ length: 5 }, (_, i) => submit({ id: `run_loud${i}`, tasks: [longTask] })));
+  const inProgress = async () =>
+    (await Promise.all(loud.map(({ id }) => ports.runs.get("ten_1", id)))).filter((run) => run?.status === "PROCESSING").length;
+  let letGo = () => {};
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const slow: Engine = {
+    ...engine,
+    async answer(model, prompts, ...rest) {
+      if (prompts.some(({ prompt }) => prompt === longTask.input.text)) await held;
+      return engine.answer(model, prompts, ...rest);
+    },
+  };
+  startWorker({}, { runsAtOnce: 2, by: slow });
+  await expect.poll(inProgress, { timeout: 10_000 }).toBe(2);
+  const bytes = await picture();
+  const image = { id: "img_quiet", sha256: "00", mediaType: "image/png", byteSize: bytes.length, width: 320, height: 240 } as const;
+  await ports.images.put("ten_quiet", image, bytes);
+  const tasks = newRun().tasks.slice(0, 1); // a caption: not what is held
+  const quiet = newRun({ id: "run_quiet", tenantId: "ten_quiet", image, tasks, expiresAt: Date.now() + 60_000 });
+  const { run } = await ports.runs.create(quiet, null);
+  await ports.queue.send({ version: 1, tenantId: "ten_quiet", runId: run.id });
+  expect((await finished(run)).status).toBe("SUCCEEDED");
+  expect(await inProgress()).toBe(2);
+  letGo();
+  for (const each of loud) expect((await finished(each)).status).toBe("SUCCEEDED");
+}, 30_000);
