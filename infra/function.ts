@@ -14,7 +14,6 @@ export interface CloudFunctionProps {
   readonly environment: Readonly<Record<string, string>>;
   /** Null: with the way out that Lambda has, and none to anything of ours. */
   readonly network: { readonly vpc: IVpc; readonly subnets: SubnetSelection; readonly securityGroup: ISecurityGroup } | null;
-  readonly concurrencyMax?: number;
 }
 
 /** One of our functions: Node.js on ARM, bundled here, with a log group and a role of its own. */
@@ -23,7 +22,7 @@ export class CloudFunction extends Construct {
 
   constructor(scope: Construct, id: string, props: CloudFunctionProps) {
     super(scope, id);
-    const { name, description, timeout, memoryMb, environment, network, concurrencyMax } = props;
+    const { name, description, timeout, memoryMb, environment, network } = props;
     const logGroup = new LogGroup(this, "Log", { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
     const role = new Role(this, "Role", { assumedBy: new ServicePrincipal("lambda.amazonaws.com") });
     logGroup.grantWrite(role);
@@ -43,7 +42,6 @@ export class CloudFunction extends Construct {
       logGroup,
       role,
       tracing: Tracing.DISABLED,
-      ...(concurrencyMax !== undefined && { reservedConcurrentExecutions: concurrencyMax }),
       ...inNetwork,
     });
   }
