@@ -71,9 +71,9 @@ interface Work {
 async function traced(tools: AttemptTools, run: Run, work: (span: Span) => Promise<void>): Promise<void> {
   const { id, tenantId, attempt, model, traceparent: parent = null, createdAt, startedAt } = run;
   const attributes = { "vedere.run_id": id, "vedere.tenant_id": tenantId, "vedere.attempt": attempt, "vedere.model": model };
+  const waited = { parent, at: createdAt, until: startedAt ?? createdAt };
+  if (attempt === 1) await tools.tracing.span("queue wait", waited, async () => {});
   await tools.tracing.span("run attempt", { kind: "consumer", parent, attributes }, async (span) => {
-    const waited = { parent: span.traceparent, at: createdAt, until: startedAt ?? createdAt };
-    if (attempt === 1) await tools.tracing.span("queue wait", waited, async () => {});
     await work(span);
   });
 }
@@ -101,6 +101,7 @@ async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Pro
     if (signal.aborted) return; // canceled, or the lease was lost and another attempt owns the run
     tools.log("error", { runId: run.id, tenantId: run.tenantId, attempt: run.attempt, error: describe(error) });
     const known = asAppError(error);
+    span.set({ "error.type": known.code });
     if (known.retryable && lease.receiveCount < limits.lease.attemptsMax)
       return ports.queue.release(lease, 1_000 * 2 ** lease.receiveCount);
     const code = known.code === "MODEL_UNAVAILABLE" || known.code === "MODEL_NOT_FOUND" ? "MODEL_UNAVAILABLE" : "INTERNAL";
@@ -115,14 +116,20 @@ interface Answered {
 }
 
 /** Keeps one model for the whole run, and its share of the batches. */
-async function answerWith(ports: AttemptPorts, tools: AttemptTools, { run, signal }: Work): Promise<Answered> {
+async function answerWith(ports: AttemptPorts, tools: AttemptTools, { run, signal, span }: Work): Promise<Answered> {
   const engine = tools.engineOf(run.tenantId);
+  const parent = span.traceparent;
   const held = await engine.hold(run.model, signal);
   const leave = engine.enter();
   try {
-    const { sight, imageTimings } = await see(ports, { engine, sights: tools.sights }, { run, held, signal });
+    const { sight, imageTimings } = await tools.tracing.span("vision", { parent }, async (stage) => {
+      const seen = await see(ports, { engine, sights: tools.sights }, { run, held, signal });
+      stage.set({ "vedere.cached": seen.imageTimings?.cached === true });
+      return seen;
+    });
     if (sight instanceof Error) return { outcomes: run.tasks.map(() => failed(sight)), imageTimings };
-    return { outcomes: await answerSeen(engine, { model: held.model, sight, tasks: run.tasks }, signal), imageTimings };
+    const asked = { model: held.model, sight, tasks: run.tasks };
+    return { outcomes: await tools.tracing.span("answer", { parent }, () => answerSeen(engine, asked, signal)), imageTimings };
   } finally {
     leave();
     held.release();

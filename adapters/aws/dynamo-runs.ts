@@ -82,10 +82,7 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
     return true;
   };
 
-  const runsAt = async (found: readonly Item[]): Promise<Run[]> => {
-    const keys = new Map(found.map((item) => [text(item, "pk"), keyIn(item)]));
-    return Promise.all((await getItems(table, [...keys.values()])).map(runIn));
-  };
+  const runsAt = async (found: readonly Item[]): Promise<Run[]> => Promise.all((await getItems(table, found.map(keyIn))).map(runIn));
 
   const inQueue = async (query: Pick<Query, "index" | "before">, max: number, sortKey: "newest" | "due"): Promise<Run[]> => {
     const shards = queueShards.map((partition) => queryItems(table, { ...query, partition, max }));
@@ -112,14 +109,15 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
       const TableName = table.name;
       const before = { ConditionExpression: "version = :before", ExpressionAttributeValues: { ":before": run.version - 1 } };
       const event = eventOf(run);
-      const isReplaced = await transact(table, [
+      const isTaken = await transact(table, [
         { Put: { TableName, Item, ...before } },
         ...ledgerWrites(table, run, chargesOf(run)),
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
-      if (isReplaced && event) await wake(0);
       // A write whose answer was lost is repeated, and may then meet its own version: the mark tells ours from another's.
-      return isReplaced || (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write === write;
+      const isReplaced = isTaken || (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write === write;
+      if (isReplaced && event) await wake(0);
+      return isReplaced;
     },
     usage: (tenantId, span) => readUsage(table, tenantId, span),
     async list(tenantId, { first, after, status }) {

@@ -65,10 +65,12 @@ export async function getItem(table: DynamoTable, key: ItemKey, only?: { attribu
   return item ?? null;
 }
 
-/** As `getItem`, many at once, in the order of the keys; those that are not there are left out. */
+/** As `getItem`, many at once, each once, in the order of the keys; those that are not there are left out. */
 export async function getItems(table: DynamoTable, keys: readonly ItemKey[]): Promise<Item[]> {
   const found = new Map<string, Item>();
-  let open: readonly Item[] = keys.map(({ pk, sk }) => ({ pk, sk }));
+  // DynamoDB refuses a key that comes twice, and an index that lags behind may give an item by its old place and its new one.
+  const asked = new Map(keys.map(({ pk, sk }) => [placeOf({ pk, sk }), { pk, sk }]));
+  let open: readonly Item[] = [...asked.values()];
   for (let empty = 0; open.length > 0; ) {
     const command = new BatchGetCommand({ RequestItems: { [table.name]: { Keys: open.slice(0, batchMax), ConsistentRead: true } } });
     const { Responses: responses = {}, UnprocessedKeys: unprocessed = {} } = await table.client.send(command);
@@ -76,9 +78,9 @@ export async function getItems(table: DynamoTable, keys: readonly ItemKey[]): Pr
     for (const item of items) found.set(placeOf(item), item);
     open = [...open.slice(batchMax), ...(unprocessed[table.name]?.Keys ?? [])];
     empty = items.length === 0 ? empty + 1 : 0;
-    if (empty > 0) await setTimeout(pauseMs(empty)); // none there, or throttled: then the rest must not be asked for at full speed
+    if (empty > 0 && open.length > 0) await setTimeout(pauseMs(empty)); // none there, or throttled: then the rest must not be asked for at full speed
   }
-  return keys.map((key) => found.get(placeOf(key))).filter((item) => item !== undefined);
+  return [...asked.keys()].map((place) => found.get(place)).filter((item) => item !== undefined);
 }
 
 /** Whole items from the table, as they are after every write that was acknowledged; keys from an index, which lags behind by a moment. */

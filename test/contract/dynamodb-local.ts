@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { CreateTableCommand, DynamoDBClient, UpdateTimeToLiveCommand } from "@aws-sdk/client-dynamodb";
 import { createTableInput, tableSchema } from "../../adapters/aws/dynamo-schema.ts";
@@ -10,13 +10,20 @@ import { awsConfig } from "./aws-emulators.ts";
 
 /** AWS's own DynamoDB Local, for tests only: it travels inside this npm package, and stays out of the repository by its licence. */
 const carrier = "amplify-dynamodb-simulator@2.9.30";
+/** It is 57 MB. */
+const fetchMsMax = 170_000;
 
-/** Why DynamoDB Local cannot run here; null where it can. In CI that is a failure, elsewhere the tests on it are skipped. */
+const folder = join(homedir(), ".cache", "vedere", carrier.replace("@", "-"));
+
+/**
+ * Why DynamoDB Local cannot run here; null where it can. In CI that is a failure, elsewhere the tests on it are skipped. It is fetched here,
+ * once for this machine, because tests are skipped before they begin or not at all.
+ */
 export const dynamoDbIsMissing: string | null = (() => {
-  if (spawnSync("java", ["-version"]).status === 0) return null;
-  const reason = "DynamoDB Local needs Java: install a JRE of version 17 (Debian: default-jre-headless). Its tests are skipped.";
+  const reason = whyMissing();
+  if (reason === null) return null;
   if (process.env.CI) throw new Error(reason);
-  console.warn(reason);
+  console.warn(`${reason} Its tests are skipped.`);
   return reason;
 })();
 
@@ -28,16 +35,25 @@ export interface DynamoDbLocal {
   stop(): Promise<void>;
 }
 
-/** Starts DynamoDB Local on a free port, all in memory; fetches it once for this machine. */
+/** Starts DynamoDB Local on a free port, all in memory. */
 export async function startDynamoDb(): Promise<DynamoDbLocal> {
-  const folder = fetchEmulator();
   const port = await freePort();
   const options = ["-Xmx256m", "-XX:+UseSerialGC", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
   const args = [...options, "-port", String(port), "-sharedDb", "-inMemory", "-disableTelemetry"];
   const emulator = spawn("java", args, { cwd: folder, stdio: "ignore" });
   const endpoint = `http://127.0.0.1:${port}`;
   const client = new DynamoDBClient({ ...awsConfig, endpoint });
-  await untilAnswers(endpoint, emulator);
+  const stop = async () => {
+    client.destroy();
+    if (emulator.exitCode !== null) return;
+    const ended = new Promise((resolve) => emulator.once("exit", resolve));
+    emulator.kill("SIGKILL");
+    await ended;
+  };
+  await untilAnswers(endpoint, emulator).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
   let count = 0;
   return {
     endpoint,
@@ -50,24 +66,29 @@ export async function startDynamoDb(): Promise<DynamoDbLocal> {
       await client.send(new UpdateTimeToLiveCommand({ TableName: name, TimeToLiveSpecification }));
       return name;
     },
-    async stop() {
-      client.destroy();
-      const ended = new Promise((resolve) => emulator.once("exit", resolve));
-      emulator.kill("SIGKILL");
-      await ended;
-    },
+    stop,
   };
 }
 
-/** Several may fetch at once: each unpacks in a folder of its own, and the first one's takes the place. */
-function fetchEmulator(): string {
-  const cache = join(homedir(), ".cache", "vedere");
-  const folder = join(cache, carrier.replace("@", "-"));
-  if (existsSync(folder)) return folder;
-  mkdirSync(cache, { recursive: true });
-  const scratch = mkdtempSync(join(cache, "fetching-"));
+function whyMissing(): string | null {
+  if (spawnSync("java", ["-version"]).status !== 0)
+    return "DynamoDB Local needs Java: install a JRE of version 17 (Debian: default-jre-headless).";
   try {
-    execFileSync("npm", ["pack", carrier, "--pack-destination", scratch, "--silent"], { stdio: ["ignore", "ignore", "inherit"] });
+    fetchEmulator();
+    return null;
+  } catch (error) {
+    return `DynamoDB Local could not be fetched: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+/** Several may fetch at once: each unpacks in a folder of its own, and the first one's takes the place. */
+function fetchEmulator(): void {
+  if (existsSync(folder)) return;
+  mkdirSync(dirname(folder), { recursive: true });
+  const scratch = mkdtempSync(join(dirname(folder), "fetching-"));
+  try {
+    const pack = ["pack", carrier, "--pack-destination", scratch, "--loglevel", "error"];
+    execFileSync("npm", pack, { stdio: ["ignore", "ignore", "pipe"], timeout: fetchMsMax });
     const archive = readdirSync(scratch).find((name) => name.endsWith(".tgz"));
     if (!archive) throw new Error(`npm pack ${carrier} left no archive.`);
     execFileSync("tar", ["xzf", join(scratch, archive), "-C", scratch, "package/emulator"]);
@@ -77,7 +98,6 @@ function fetchEmulator(): string {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
-  return folder;
 }
 
 async function untilAnswers(endpoint: string, emulator: ChildProcess): Promise<void> {

@@ -28,7 +28,7 @@ test("one trace leads from the caller through gateway, queue and worker to the w
   });
   const { data } = (await response.json()) as { data: { runCreate: { run: { id: string } } } };
   const spans = () => collector.spans.filter(({ traceId }) => traceId === "0af7651916cd43dd8448eb211c80319c");
-  const names = ["POST /graphql", "queue wait", "run attempt", "run enqueue", "webhook delivery"];
+  const names = ["POST /graphql", "answer", "queue wait", "run attempt", "run enqueue", "vision", "webhook delivery"];
   await expect
     .poll(
       () =>
@@ -42,8 +42,9 @@ test("one trace leads from the caller through gateway, queue and worker to the w
   const of = (name: string) => spans().find((span) => span.name === name);
   expect(of("POST /graphql")?.parentSpanId).toBe("b7ad6b7169203331");
   expect(of("run enqueue")?.parentSpanId).toBe(of("POST /graphql")?.spanId);
-  for (const name of ["run attempt", "webhook delivery"]) expect(of(name)?.parentSpanId, name).toBe(of("run enqueue")?.spanId);
-  expect(of("queue wait")?.parentSpanId).toBe(of("run attempt")?.spanId);
+  for (const name of ["queue wait", "run attempt", "webhook delivery"])
+    expect(of(name)?.parentSpanId, name).toBe(of("run enqueue")?.spanId);
+  for (const name of ["vision", "answer"]) expect(of(name)?.parentSpanId, name).toBe(of("run attempt")?.spanId);
   expect(
     spans()
       .map(({ name, service: from }) => `${from}: ${name}`)
@@ -52,8 +53,10 @@ test("one trace leads from the caller through gateway, queue and worker to the w
     "vedere-gateway: POST /graphql",
     "vedere-gateway: run enqueue",
     "vedere-gateway: webhook delivery",
+    "vedere-worker: answer",
     "vedere-worker: queue wait",
     "vedere-worker: run attempt",
+    "vedere-worker: vision",
   ]);
   expect(of("run attempt")?.attributes).toMatchObject({ "vedere.run_id": data.runCreate.run.id, "vedere.status": "SUCCEEDED" });
   expect(of("webhook delivery")?.attributes).toMatchObject({ "vedere.delivered": true, "http.response.status_code": 204 });
