@@ -4,7 +4,9 @@ import { chmodSync, copyFileSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 rmSync("dist", { recursive: true, force: true });
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], {
+  stdio: "inherit",
+});
 copyFileSync("schema/schema.graphql", "dist/schema/schema.graphql");
 for (const file of ["onnx.proto", "NOTICE.md", "LICENSE-APACHE"]) {
   copyFileSync(`inference/build/onnx/${file}`, `dist/inference/build/onnx/${file}`);

@@ -16,7 +16,11 @@ export interface Bell {
    * Calls `look` now and after each ring of the topic until it finds something, and gives what it found; null after `waitMs`, and, without
    * another look, once aborted or closed.
    */
-  wait<T>(topic: string, look: () => T | null, until: { waitMs: number; signal?: AbortSignal | undefined }): Promise<T | null>;
+  wait<T>(
+    topic: string,
+    look: () => T | null,
+    until: { waitMs: number; signal?: AbortSignal | undefined },
+  ): Promise<T | null>;
   close(): void;
 }
 
@@ -57,7 +61,11 @@ function slotOf(topic: string): string {
 }
 
 /** Resolves at the next ring, after `waitMs`, or on abort. The signal is not aborted yet. */
-function nextRing(rings: EventEmitter, slot: string, until: { waitMs: number; signal?: AbortSignal | undefined }): Promise<void> {
+function nextRing(
+  rings: EventEmitter,
+  slot: string,
+  until: { waitMs: number; signal?: AbortSignal | undefined },
+): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
@@ -75,7 +83,11 @@ function nextRing(rings: EventEmitter, slot: string, until: { waitMs: number; si
 function watchFolder(folder: string, heard: (slot: string) => void): FSWatcher | null {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   try {
-    const watcher = watch(folder, { persistent: false }, (_event, slot) => slot !== null && heard(slot));
+    const watcher = watch(
+      folder,
+      { persistent: false },
+      (_event, slot) => slot !== null && heard(slot),
+    );
     return watcher.on("error", () => watcher.close());
   } catch {
     return null;

@@ -87,7 +87,16 @@ export type Overrides = { readonly [Name in keyof Config]?: string | number | un
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 const providers = ["cpu", "cuda", "tensorrt", "coreml", "dml", "webgpu"] as const;
-const precisionNames = ["fp32", "fp16", "q8", "int8", "uint8", "q4", "bnb4", "q4f16"] as const satisfies readonly Precision[];
+const precisionNames = [
+  "fp32",
+  "fp16",
+  "q8",
+  "int8",
+  "uint8",
+  "q4",
+  "bnb4",
+  "q4f16",
+] as const satisfies readonly Precision[];
 
 const variables: Readonly<Record<keyof Config, string>> = {
   store: "VEDERE_STORE",
@@ -128,22 +137,38 @@ const variables: Readonly<Record<keyof Config, string>> = {
   metricsPort: "VEDERE_METRICS_PORT",
 };
 
-const neededInAws = ["awsRegion", "awsTable", "awsBucket", "awsQueueUrl", "awsDeadLettersUrl"] as const;
+const neededInAws = [
+  "awsRegion",
+  "awsTable",
+  "awsBucket",
+  "awsQueueUrl",
+  "awsDeadLettersUrl",
+] as const;
 
 /** Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with all mistakes at once. */
-export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env, overrides: Overrides = {}): Config {
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  overrides: Overrides = {},
+): Config {
   const known = Object.values(variables);
   const mistakes = Object.keys(env)
     .filter((name) => name.startsWith("VEDERE_") && !known.includes(name))
     .map((name) => `${name}: no such setting; there are ${known.join(", ")}`);
 
-  const read = <Value, Fallback>(name: keyof Config, kind: Kind<Value>, fallback: Fallback): Value | Fallback => {
+  const read = <Value, Fallback>(
+    name: keyof Config,
+    kind: Kind<Value>,
+    fallback: Fallback,
+  ): Value | Fallback => {
     const given = overrides[name] ?? env[variables[name]] ?? "";
     if (given === "") return fallback;
     const value = kind.parse(String(given));
     if (value !== undefined) return value;
-    const shown = name === "secret" || name === "otlpHeaders" ? "its value" : JSON.stringify(String(given));
-    mistakes.push(`${overrides[name] === undefined ? variables[name] : name}: ${shown} is not ${kind.allowed}`);
+    const shown =
+      name === "secret" || name === "otlpHeaders" ? "its value" : JSON.stringify(String(given));
+    mistakes.push(
+      `${overrides[name] === undefined ? variables[name] : name}: ${shown} is not ${kind.allowed}`,
+    );
     return fallback;
   };
 
@@ -188,14 +213,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     metricsPort: read("metricsPort", wholeNumber(1, 65_535), null),
   };
   if (config.store === "aws") {
-    const missing = neededInAws.filter((name) => config[name] === null && !mistakes.some((mistake) => mistake.startsWith(variables[name])));
-    mistakes.push(...missing.map((name) => `${variables[name]}: is needed where VEDERE_STORE is aws`));
+    const missing = neededInAws.filter(
+      (name) =>
+        config[name] === null && !mistakes.some((mistake) => mistake.startsWith(variables[name])),
+    );
+    mistakes.push(
+      ...missing.map((name) => `${variables[name]}: is needed where VEDERE_STORE is aws`),
+    );
     // A data folder's own secret is known to one machine only.
     if (config.secret === null && config.secretArn === null)
       mistakes.push("VEDERE_SECRET: is needed where VEDERE_STORE is aws, or VEDERE_SECRET_ARN");
   }
   if (mistakes.length > 0) {
-    throw new AppError("SETTING_INVALID", ["The settings are wrong:", ...mistakes].join("\n  "), { fix: "Correct or unset them." });
+    throw new AppError("SETTING_INVALID", ["The settings are wrong:", ...mistakes].join("\n  "), {
+      fix: "Correct or unset them.",
+    });
   }
   return Object.freeze(config);
 }
@@ -211,9 +243,21 @@ export interface FleetSettings {
 }
 
 /** Set by the stack that runs the functions, and by nobody else. */
-export function readFleet(env: Readonly<Record<string, string | undefined>> = process.env): FleetSettings {
-  const { FLEET_CLUSTER: cluster, FLEET_SERVICE: service, FLEET_SCALER: scaler, FLEET_POLICY: policy } = env;
-  return { cluster: cluster || null, service: service || null, scaler: scaler || null, policy: policy || null };
+export function readFleet(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): FleetSettings {
+  const {
+    FLEET_CLUSTER: cluster,
+    FLEET_SERVICE: service,
+    FLEET_SCALER: scaler,
+    FLEET_POLICY: policy,
+  } = env;
+  return {
+    cluster: cluster || null,
+    service: service || null,
+    scaler: scaler || null,
+    policy: policy || null,
+  };
 }
 
 /** A browser cannot call "every address of this machine", but it can call this machine. */

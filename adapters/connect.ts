@@ -23,7 +23,9 @@ export async function connect(config: Config): Promise<Connection> {
   prepareFolder(config.dataDir);
   const secret = await secretOf(config);
   const store: Store =
-    config.store === "aws" ? await (await aws()).openAws(config, systemClock) : openEmbedded(config, { secret, clock: systemClock });
+    config.store === "aws"
+      ? await (await aws()).openAws(config, systemClock)
+      : openEmbedded(config, { secret, clock: systemClock });
   const models = openModels(modelPlaces(config), store.registry.aliases);
   try {
     await requireDefault(models, modelPlaces(config));
@@ -38,7 +40,10 @@ export async function connect(config: Config): Promise<Connection> {
  * The models of this machine and what is said about them, without the rest of the service: whatever state they are in. `registry` is null where
  * the data folder has no store yet, unless `isMade` asks for one. Throws AppError as `connect`, but not for the models.
  */
-export async function connectModels(config: Config, { isMade }: { isMade: boolean } = { isMade: false }): Promise<ModelConnection> {
+export async function connectModels(
+  config: Config,
+  { isMade }: { isMade: boolean } = { isMade: false },
+): Promise<ModelConnection> {
   const { registry, close } = await openRegistry(config, isMade);
   const models = openModels(modelPlaces(config), registry ? registry.aliases : async () => []);
   return { models, registry, clock: systemClock, close };
@@ -58,7 +63,12 @@ export async function connectTenants(config: Config): Promise<TenantConnection> 
   prepareFolder(config.dataDir);
   const pepper = await secretOf(config);
   const sqlite = openData(config.dataDir);
-  return { tenants: sqliteTenants(sqlite), clock: systemClock, pepper, close: () => sqlite.close() };
+  return {
+    tenants: sqliteTenants(sqlite),
+    clock: systemClock,
+    pepper,
+    close: () => sqlite.close(),
+  };
 }
 
 export interface TenantConnection extends KeyPorts {
@@ -72,10 +82,15 @@ const systemClock: Clock = { now: () => Date.now() };
 
 async function secretOf({ secret, secretArn, dataDir }: Config): Promise<string> {
   if (secret !== null) return secret;
-  return secretArn === null ? serviceSecret(dataDir) : (await import("./aws/read-secret.ts")).readSecret(secretArn);
+  return secretArn === null
+    ? serviceSecret(dataDir)
+    : (await import("./aws/read-secret.ts")).readSecret(secretArn);
 }
 
-async function openRegistry(config: Config, isMade: boolean): Promise<{ registry: ModelRegistry | null; close(): void }> {
+async function openRegistry(
+  config: Config,
+  isMade: boolean,
+): Promise<{ registry: ModelRegistry | null; close(): void }> {
   if (config.store === "aws") return (await aws()).openAwsTable(config, systemClock);
   if (!isMade && !hasData(config.dataDir)) return { registry: null, close() {} };
   const sqlite = openData(config.dataDir);

@@ -16,7 +16,8 @@ export function cursorOf({ createdAt, id }: Place): string {
 /** Null: from the newest on. Throws AppError INVALID for what `cursorOf` cannot have made. */
 export function placeBehind(cursor: string | null): Place {
   if (cursor === null) return beforeAll;
-  const [, createdAt, id] = /^(\d{1,15}) (.+)$/.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
+  const [, createdAt, id] =
+    /^(\d{1,15}) (.+)$/.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
   if (createdAt !== undefined && id !== undefined) return { createdAt: Number(createdAt), id };
   throw new AppError("INVALID", "This cursor is not one of this list.", {
     path: ["after"],

@@ -23,7 +23,11 @@ export async function createFileDurably(path: string, body: Body): Promise<void>
 type Body = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /** The draft lies in the file's own folder: from another file system it could not take the file's name in one step. */
-async function writeDraft(path: string, body: Body, takeName: (draft: string) => Promise<void>): Promise<void> {
+async function writeDraft(
+  path: string,
+  body: Body,
+  takeName: (draft: string) => Promise<void>,
+): Promise<void> {
   const folder = dirname(path);
   const draft = `${path}.${randomUUID()}.draft`;
   try {
@@ -51,7 +55,12 @@ export function diskError(error: unknown, path: string): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (typeof code !== "string") return error;
   const known = meanings.find(({ codes }) => codes.test(code));
-  return known ? new AppError("INTERNAL", `${known.message} ${path} (${code}).`, { fix: known.fix, cause: error }) : error;
+  return known
+    ? new AppError("INTERNAL", `${known.message} ${path} (${code}).`, {
+        fix: known.fix,
+        cause: error,
+      })
+    : error;
 }
 
 const meanings = [

@@ -15,7 +15,10 @@ import { sqliteWebhooks } from "./sqlite-webhooks.ts";
 import type { Store } from "./store.ts";
 
 /** The store in the data folder: SQLite and files. Several processes of one machine may share it. Throws AppError SETTING_INVALID, INTERNAL. */
-export function openEmbedded({ dataDir, publicUrl }: Config, { secret, clock }: { secret: string; clock: Clock }): Store {
+export function openEmbedded(
+  { dataDir, publicUrl }: Config,
+  { secret, clock }: { secret: string; clock: Clock },
+): Store {
   const sqlite = openData(dataDir);
   const bell = openBell(join(dataDir, "bells"));
   return {

@@ -19,10 +19,15 @@ export function fileImages(
   clock: Clock,
   place: { folder: string; publicUrl: string; secret: string },
 ): { images: Images; uploads: UploadReceiver } {
-  const imagePath = (tenantId: string, image: StoredImage) => join(place.folder, "images", tenantId, image.sha256.slice(0, 2), image.id);
+  const imagePath = (tenantId: string, image: StoredImage) =>
+    join(place.folder, "images", tenantId, image.sha256.slice(0, 2), image.id);
   const uploadPath = (uploadId: string) => join(place.folder, "uploads", uploadId);
   const imageOf = (tenantId: string, imageId: string): StoredImage | null => {
-    const row = sqlite.first("SELECT data FROM images WHERE tenant_id = ? AND id = ?", tenantId, imageId);
+    const row = sqlite.first(
+      "SELECT data FROM images WHERE tenant_id = ? AND id = ?",
+      tenantId,
+      imageId,
+    );
     return row && imageIn(row);
   };
 
@@ -30,7 +35,12 @@ export function fileImages(
     async put(tenantId, image, bytes) {
       if (imageOf(tenantId, image.id)) return;
       await writeFileDurably(imagePath(tenantId, image), [bytes]);
-      sqlite.run("INSERT OR IGNORE INTO images (tenant_id, id, data) VALUES (?, ?, ?)", tenantId, image.id, JSON.stringify(image));
+      sqlite.run(
+        "INSERT OR IGNORE INTO images (tenant_id, id, data) VALUES (?, ?, ?)",
+        tenantId,
+        image.id,
+        JSON.stringify(image),
+      );
     },
     async get(tenantId, imageId) {
       return imageOf(tenantId, imageId);
@@ -57,11 +67,19 @@ export function fileImages(
       };
     },
     async getUpload(tenantId, uploadId) {
-      const row = sqlite.first("SELECT * FROM uploads WHERE id = ? AND tenant_id = ?", uploadId, tenantId);
+      const row = sqlite.first(
+        "SELECT * FROM uploads WHERE id = ? AND tenant_id = ?",
+        uploadId,
+        tenantId,
+      );
       return row && uploadIn(row);
     },
     async readUpload(tenantId, uploadId) {
-      const row = sqlite.first("SELECT id FROM uploads WHERE id = ? AND tenant_id = ? AND received_at IS NOT NULL", uploadId, tenantId);
+      const row = sqlite.first(
+        "SELECT id FROM uploads WHERE id = ? AND tenant_id = ? AND received_at IS NOT NULL",
+        uploadId,
+        tenantId,
+      );
       return row && readFile(uploadPath(text(row, "id")));
     },
   };
@@ -69,12 +87,20 @@ export function fileImages(
   const uploads: UploadReceiver = {
     async accept(uploadId, signature, body) {
       const now = clock.now();
-      const row = sqlite.first("SELECT * FROM uploads WHERE id = ? AND received_at IS NULL AND expires_at > ?", uploadId, now);
+      const row = sqlite.first(
+        "SELECT * FROM uploads WHERE id = ? AND received_at IS NULL AND expires_at > ?",
+        uploadId,
+        now,
+      );
       const upload = row && uploadIn(row);
       if (!upload || !isSame(signature, sign(upload, place.secret))) throw noSuchUpload();
       await writeFileDurably(uploadPath(upload.id), asAnnounced(upload, body));
       // Of two PUTs at once, both have written the same bytes; the first to come here has used the upload.
-      const used = sqlite.run("UPDATE uploads SET received_at = ? WHERE id = ? AND received_at IS NULL", now, upload.id);
+      const used = sqlite.run(
+        "UPDATE uploads SET received_at = ? WHERE id = ? AND received_at IS NULL",
+        now,
+        upload.id,
+      );
       if (used === 0) throw noSuchUpload();
     },
   };
@@ -90,37 +116,56 @@ export function fileImages(
 }
 
 /** Passes the bytes on while they are what was announced. The last check comes before the file gets its name, so nothing else is kept. */
-async function* asAnnounced(upload: Upload, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* asAnnounced(
+  upload: Upload,
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
   let byteCount = 0;
   for await (const chunk of body) {
     byteCount += chunk.length;
     if (byteCount > upload.byteSize) {
-      throw new AppError("SOURCE_TOO_LARGE", `More bytes came than the ${upload.byteSize} that were announced.`, { fix: announceAnew });
+      throw new AppError(
+        "SOURCE_TOO_LARGE",
+        `More bytes came than the ${upload.byteSize} that were announced.`,
+        { fix: announceAnew },
+      );
     }
     hash.update(chunk);
     yield chunk;
   }
   if (byteCount < upload.byteSize) {
-    throw new AppError("INVALID", `Only ${byteCount} of the ${upload.byteSize} announced bytes came.`, {
-      fix: "PUT the whole file again.",
-    });
+    throw new AppError(
+      "INVALID",
+      `Only ${byteCount} of the ${upload.byteSize} announced bytes came.`,
+      {
+        fix: "PUT the whole file again.",
+      },
+    );
   }
   if (hash.digest("hex") !== upload.sha256) {
-    throw new AppError("INVALID", "The bytes have another sha256 than the announced one.", { fix: announceAnew });
+    throw new AppError("INVALID", "The bytes have another sha256 than the announced one.", {
+      fix: announceAnew,
+    });
   }
 }
 
 const announceAnew = "Call uploadsCreate with the size and sha256 of the file that you send.";
 
 function noSuchUpload(): AppError {
-  return new AppError("NOT_FOUND", "There is no such upload to be made: its URL is unknown, expired or used.", {
-    fix: "Call uploadsCreate for a new URL and use it as it is, once.",
-  });
+  return new AppError(
+    "NOT_FOUND",
+    "There is no such upload to be made: its URL is unknown, expired or used.",
+    {
+      fix: "Call uploadsCreate for a new URL and use it as it is, once.",
+    },
+  );
 }
 
 function sign(upload: Upload, secret: string): string {
-  return createHmac("sha256", secret).update(`upload ${upload.id} ${upload.expiresAt}`).digest("base64url");
+  return createHmac("sha256", secret)
+    .update(`upload ${upload.id} ${upload.expiresAt}`)
+    .digest("base64url");
 }
 
 /** In constant time, so that a signature cannot be guessed digit by digit. */

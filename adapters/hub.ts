@@ -4,7 +4,13 @@ import { mkdir, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { downloadFile, HubApiError, type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import {
+  downloadFile,
+  HubApiError,
+  type ListFileEntry,
+  listFiles,
+  modelInfo,
+} from "@huggingface/hub";
 import { EnvHttpProxyAgent, fetch as fetchThrough, Headers } from "undici";
 import { AppError } from "../core/errors.ts";
 import { diskError } from "./disk.ts";
@@ -34,12 +40,27 @@ export interface HubFile {
 }
 
 /** Lists the files of a repository, with the branch or tag resolved to its commit first. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE. */
-export async function openSnapshot(hub: HubAccess, repository: string, revision: string): Promise<Snapshot> {
+export async function openSnapshot(
+  hub: HubAccess,
+  repository: string,
+  revision: string,
+): Promise<Snapshot> {
   return callHub(hub, repository, async (access) => {
-    const { sha } = await modelInfo({ ...access, name: repository, revision, additionalFields: ["sha"] });
-    if (!sha || !/^[0-9a-f]{40}$/.test(sha)) throw new TypeError(`The hub names no commit for ${repository} at ${revision}.`);
+    const { sha } = await modelInfo({
+      ...access,
+      name: repository,
+      revision,
+      additionalFields: ["sha"],
+    });
+    if (!sha || !/^[0-9a-f]{40}$/.test(sha))
+      throw new TypeError(`The hub names no commit for ${repository} at ${revision}.`);
     const files: HubFile[] = [];
-    for await (const entry of listFiles({ ...access, repo: repository, revision: sha, recursive: true })) {
+    for await (const entry of listFiles({
+      ...access,
+      repo: repository,
+      revision: sha,
+      recursive: true,
+    })) {
       if (entry.type === "file") files.push(fileOf(entry));
     }
     return { repository, commit: sha, files };
@@ -64,7 +85,13 @@ export async function fetchFile(
   if ((await sizeOf(part)) > file.sizeBytes) await rm(part);
   onBytes(await sizeOf(part));
   await callHub(hub, repository, async (access) => {
-    const blob = await downloadFile({ ...access, repo: repository, path: file.path, revision: commit, xet: false });
+    const blob = await downloadFile({
+      ...access,
+      repo: repository,
+      path: file.path,
+      revision: commit,
+      xet: false,
+    });
     if (!blob) throw new TypeError(`The hub lists ${file.path} but does not have it.`);
     let emptyHanded = 0;
     for (let have = await sizeOf(part); have < file.sizeBytes; ) {
@@ -73,7 +100,8 @@ export async function fetchFile(
       // A connection that brought something is taken up again at once. What it brought may be lost where it breaks: several that brought
       // nothing are a fault to tell.
       emptyHanded = now === have ? emptyHanded + 1 : 0;
-      if (emptyHanded === emptyHandedMax) throw broken?.error ?? new TypeError("the server sent nothing");
+      if (emptyHanded === emptyHandedMax)
+        throw broken?.error ?? new TypeError("the server sent nothing");
       have = now;
     }
   });
@@ -84,7 +112,11 @@ export async function fetchFile(
 const emptyHandedMax = 3;
 
 /** Adds what comes to a file. Returns what broke the connection, if anything; throws AppError where the disk refuses. */
-async function append(blob: Blob, file: string, onBytes: (bytes: number) => void): Promise<{ error: unknown } | null> {
+async function append(
+  blob: Blob,
+  file: string,
+  onBytes: (bytes: number) => void,
+): Promise<{ error: unknown } | null> {
   const counted = async function* (chunks: AsyncIterable<Uint8Array>) {
     for await (const chunk of chunks) {
       onBytes(chunk.byteLength);
@@ -92,7 +124,11 @@ async function append(blob: Blob, file: string, onBytes: (bytes: number) => void
     }
   };
   try {
-    await pipeline(Readable.fromWeb(blob.stream()), counted, createWriteStream(file, { flags: "a" }));
+    await pipeline(
+      Readable.fromWeb(blob.stream()),
+      counted,
+      createWriteStream(file, { flags: "a" }),
+    );
     return null;
   } catch (error) {
     const refused = diskError(error, file);
@@ -111,15 +147,25 @@ async function check(part: string, file: HubFile): Promise<void> {
   throw new AppError(
     "MODEL_UNAVAILABLE",
     `${file.path} arrived damaged: its ${file.digest.algorithm} is ${found}, the hub says ${file.digest.hex}.`,
-    { fix: "It has been removed. Run the same command again; if it happens again, a proxy between here and the hub changes files." },
+    {
+      fix: "It has been removed. Run the same command again; if it happens again, a proxy between here and the hub changes files.",
+    },
   );
 }
 
 /** Calls the hub, and says what failed in words that help. */
-async function callHub<T>(hub: HubAccess, repository: string, call: (access: Access) => Promise<T>): Promise<T> {
+async function callHub<T>(
+  hub: HubAccess,
+  repository: string,
+  call: (access: Access) => Promise<T>,
+): Promise<T> {
   const connections = new EnvHttpProxyAgent();
   try {
-    return await call({ fetch: fetchVia(connections), hubUrl: hub.endpoint, ...(hub.token ? { accessToken: hub.token } : {}) });
+    return await call({
+      fetch: fetchVia(connections),
+      hubUrl: hub.endpoint,
+      ...(hub.token ? { accessToken: hub.token } : {}),
+    });
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
     if (cause instanceof HubApiError && [401, 403, 404].includes(cause.statusCode)) {
@@ -132,12 +178,16 @@ async function callHub<T>(hub: HubAccess, repository: string, call: (access: Acc
         },
       );
     }
-    throw new AppError("MODEL_UNAVAILABLE", `${repository} cannot be fetched from ${hub.endpoint}: ${reasonOf(cause)}.`, {
-      fix:
-        "Run the same command again: it goes on where it stopped. Behind a proxy, set HTTPS_PROXY; for a mirror, set HF_ENDPOINT. Without " +
-        "network, copy the repository's folder (config.json, tokenizer.json, onnx/ …) from another machine to DATA/models/<name>.",
-      cause,
-    });
+    throw new AppError(
+      "MODEL_UNAVAILABLE",
+      `${repository} cannot be fetched from ${hub.endpoint}: ${reasonOf(cause)}.`,
+      {
+        fix:
+          "Run the same command again: it goes on where it stopped. Behind a proxy, set HTTPS_PROXY; for a mirror, set HF_ENDPOINT. Without " +
+          "network, copy the repository's folder (config.json, tokenizer.json, onnx/ …) from another machine to DATA/models/<name>.",
+        cause,
+      },
+    );
   } finally {
     await connections.destroy(); // the hub's client leaves answers unread, which would hold their connections open
   }
@@ -155,7 +205,8 @@ function fetchVia(dispatcher: EnvHttpProxyAgent): typeof fetch {
     const response = await fetchThrough(input, { ...init, dispatcher });
     const range = new Headers(init?.headers).get("range");
     // bytes=0-0 only asks for the size: there a description of the file may come instead.
-    if (range && range !== "bytes=0-0" && response.status !== 206) throw new TypeError("the server does not take up a broken download");
+    if (range && range !== "bytes=0-0" && response.status !== 206)
+      throw new TypeError("the server does not take up a broken download");
     return response;
   };
   return fetchChecked as unknown as typeof fetch; // undici's fetch is the same function as Node's, with types of its own

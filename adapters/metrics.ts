@@ -1,4 +1,11 @@
-import { AggregatorRegistry, Counter, Gauge, Histogram, type MetricObject, Registry } from "prom-client";
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObject,
+  Registry,
+} from "prom-client";
 import type { QueueDepth } from "../core/ports.ts";
 import type { RunWork } from "../core/run-work.ts";
 
@@ -34,13 +41,31 @@ const stageSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 export function openGatewayMetrics(): GatewayMetrics {
   const registers = [new Registry()];
-  const requests = new Counter({ name: "vedere_requests_total", help: "HTTP requests.", labelNames: ["path", "status"], registers });
+  const requests = new Counter({
+    name: "vedere_requests_total",
+    help: "HTTP requests.",
+    labelNames: ["path", "status"],
+    registers,
+  });
   const seconds = new Histogram({
-    ...{ name: "vedere_request_seconds", help: "From a request to its answer, long polls included.", labelNames: ["path"] },
+    ...{
+      name: "vedere_request_seconds",
+      help: "From a request to its answer, long polls included.",
+      labelNames: ["path"],
+    },
     ...{ buckets: requestSeconds, registers },
   });
-  const messages = new Gauge({ name: "vedere_queue_messages", help: "Messages of the queue.", labelNames: ["state"], registers });
-  const oldest = new Gauge({ name: "vedere_queue_oldest_seconds", help: "Age of the queue's oldest message.", registers });
+  const messages = new Gauge({
+    name: "vedere_queue_messages",
+    help: "Messages of the queue.",
+    labelNames: ["state"],
+    registers,
+  });
+  const oldest = new Gauge({
+    name: "vedere_queue_oldest_seconds",
+    help: "Age of the queue's oldest message.",
+    registers,
+  });
   return {
     request({ path, status, ms }) {
       const known = paths.includes(path) ? path : "other";
@@ -59,20 +84,44 @@ export function openGatewayMetrics(): GatewayMetrics {
 
 export function openWorkerMetrics(): WorkerMetrics {
   const registers = [new Registry()];
-  const runs = new Counter({ name: "vedere_runs_total", help: "Runs that a worker ended.", labelNames: ["status"], registers });
+  const runs = new Counter({
+    name: "vedere_runs_total",
+    help: "Runs that a worker ended.",
+    labelNames: ["status"],
+    registers,
+  });
   const seconds = new Histogram({
-    ...{ name: "vedere_run_seconds", help: "From a run's claim to its end.", buckets: requestSeconds, registers },
+    ...{
+      name: "vedere_run_seconds",
+      help: "From a run's claim to its end.",
+      buckets: requestSeconds,
+      registers,
+    },
   });
   const stages = new Histogram({
-    ...{ name: "vedere_stage_seconds", help: "Stages of a run.", labelNames: ["stage"], buckets: stageSeconds, registers },
+    ...{
+      name: "vedere_stage_seconds",
+      help: "Stages of a run.",
+      labelNames: ["stage"],
+      buckets: stageSeconds,
+      registers,
+    },
   });
   const tokens = new Counter({ name: "vedere_tokens_total", help: "Tokens generated.", registers });
   const images = new Counter({
-    ...{ name: "vedere_images_total", help: "Images of runs, by whether their features were known already." },
+    ...{
+      name: "vedere_images_total",
+      help: "Images of runs, by whether their features were known already.",
+    },
     ...{ labelNames: ["features"], registers },
   });
   const rowsTogether = new Histogram({
-    ...{ name: "vedere_batch_rows", help: "Rows of a batch of answers: the beams of all its prompts.", buckets: batchRows, registers },
+    ...{
+      name: "vedere_batch_rows",
+      help: "Rows of a batch of answers: the beams of all its prompts.",
+      buckets: batchRows,
+      registers,
+    },
   });
   return {
     batch: (rows) => rowsTogether.observe(rows),
@@ -83,7 +132,8 @@ export function openWorkerMetrics(): WorkerMetrics {
       tokens.inc(work.tokens);
       const before = { decode: work.decodeMs, pixels: work.pixelsMs, vision: work.visionMs };
       const after = { encode: work.encodeMs, generate: work.generateMs, parse: work.parseMs };
-      for (const [stage, stageMs] of Object.entries({ ...(cached ? {} : before), ...after })) stages.observe({ stage }, stageMs / 1_000);
+      for (const [stage, stageMs] of Object.entries({ ...(cached ? {} : before), ...after }))
+        stages.observe({ stage }, stageMs / 1_000);
     },
     values: () => valuesOf(registers),
   };
@@ -92,10 +142,18 @@ export function openWorkerMetrics(): WorkerMetrics {
 export function openDeliveryMetrics(): DeliveryMetrics {
   const registers = [new Registry()];
   const deliveries = new Counter({
-    ...{ name: "vedere_deliveries_total", help: "Attempts to deliver a webhook.", labelNames: ["outcome"], registers },
+    ...{
+      name: "vedere_deliveries_total",
+      help: "Attempts to deliver a webhook.",
+      labelNames: ["outcome"],
+      registers,
+    },
   });
   const seconds = new Histogram({
-    ...{ name: "vedere_delivery_seconds", help: "From an attempt to deliver a webhook to its answer, or its failure." },
+    ...{
+      name: "vedere_delivery_seconds",
+      help: "From an attempt to deliver a webhook to its answer, or its failure.",
+    },
     ...{ labelNames: ["outcome"], buckets: requestSeconds, registers },
   });
   return {

@@ -4,7 +4,13 @@ import { AppError } from "../core/errors.ts";
 import { exactName, findModels, resolveModel, withAliases } from "../core/model-names.ts";
 import type { ModelAlias, ModelInfo, Models } from "../core/ports.ts";
 import type { Config } from "./config.ts";
-import { type FolderModel, type FolderState, lookAt, noneWhereMissing, readModelFolder } from "./model-folder.ts";
+import {
+  type FolderModel,
+  type FolderState,
+  lookAt,
+  noneWhereMissing,
+  readModelFolder,
+} from "./model-folder.ts";
 import type { PrecisionWish } from "./model-precision.ts";
 import { packageRoot } from "./package-root.ts";
 import { readAtMost } from "./read-at-most.ts";
@@ -20,12 +26,17 @@ export interface ModelPlaces {
   readonly wish: PrecisionWish;
 }
 
-export function modelPlaces(config: Pick<Config, "dataDir" | "model" | "precisions" | "executionProviders">): ModelPlaces {
+export function modelPlaces(
+  config: Pick<Config, "dataDir" | "model" | "precisions" | "executionProviders">,
+): ModelPlaces {
   return {
     embedded: join(packageRoot(), "models", "florence-2-nano"),
     pulled: join(config.dataDir, "models"),
     chosen: config.model,
-    wish: { precisions: config.precisions, executionProvider: config.executionProviders[0] ?? "cpu" },
+    wish: {
+      precisions: config.precisions,
+      executionProvider: config.executionProviders[0] ?? "cpu",
+    },
   };
 }
 
@@ -36,7 +47,10 @@ const lookEveryMs = 1_000;
  * The models in folders, pulled ones by id, then the embedded one; folders that come, change and go are seen. The default is the chosen
  * model, else the first that has no fault. One broken folder leaves the others alone: it is listed with its fault.
  */
-export function openModels(places: ModelPlaces, aliases: () => Promise<readonly ModelAlias[]>): Models {
+export function openModels(
+  places: ModelPlaces,
+  aliases: () => Promise<readonly ModelAlias[]>,
+): Models {
   const known = new Map<string, FolderModel>(); // by folder
 
   async function read(state: FolderState): Promise<FolderModel> {
@@ -48,10 +62,21 @@ export function openModels(places: ModelPlaces, aliases: () => Promise<readonly 
   }
 
   async function readAll(): Promise<FolderModel[]> {
-    const [embedded, ...pulled] = await Promise.all([places.embedded, ...(await foldersIn(places.pulled))].map(lookAt));
-    const found = await Promise.all(pulled.filter((state) => state !== null).map(async (state) => ({ state, model: await read(state) })));
-    const sorted = found.sort((a, b) => compare(a.model.id, b.model.id) || b.state.changedAt - a.state.changedAt);
-    return withoutTwins([...sorted.map(({ model }) => model), ...(embedded ? [await read(embedded)] : [])]);
+    const [embedded, ...pulled] = await Promise.all(
+      [places.embedded, ...(await foldersIn(places.pulled))].map(lookAt),
+    );
+    const found = await Promise.all(
+      pulled
+        .filter((state) => state !== null)
+        .map(async (state) => ({ state, model: await read(state) })),
+    );
+    const sorted = found.sort(
+      (a, b) => compare(a.model.id, b.model.id) || b.state.changedAt - a.state.changedAt,
+    );
+    return withoutTwins([
+      ...sorted.map(({ model }) => model),
+      ...(embedded ? [await read(embedded)] : []),
+    ]);
   }
 
   const look = readAtMost(lookEveryMs, readAll);
@@ -74,7 +99,9 @@ export async function requireDefault(models: Models, places: ModelPlaces): Promi
   if (standard) return standard;
   const faults = all.map((model) => `${basename(model.folder)}: ${model.fault}`);
   const message = `There is no model that can be run, neither in ${places.pulled} nor in ${places.embedded}. ${faults.join(" ")}`;
-  throw new AppError("MODEL_NOT_FOUND", message.trim(), { fix: "Fetch one with `vedere models pull`." });
+  throw new AppError("MODEL_NOT_FOUND", message.trim(), {
+    fix: "Fetch one with `vedere models pull`.",
+  });
 }
 
 /** Hidden ones are downloads and builds in progress. */
@@ -86,7 +113,9 @@ async function foldersIn(place: string): Promise<string[]> {
 /** Id and revision are a model's identity: of two folders that claim the same one, the first is served. */
 function withoutTwins(models: readonly FolderModel[]): FolderModel[] {
   return models.map((model, i) => {
-    const twin = models.slice(0, i).find((other) => other.fault === null && exactName(other) === exactName(model));
+    const twin = models
+      .slice(0, i)
+      .find((other) => other.fault === null && exactName(other) === exactName(model));
     if (!twin || model.fault !== null) return model;
     return {
       ...model,

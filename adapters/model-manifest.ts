@@ -9,7 +9,10 @@ import { visionTasks } from "../schema/tasks.ts";
 export const manifestFile = "vedere.json";
 
 /** What a model folder's vedere.json says; null where it leaves a field out. */
-export interface Manifest extends Nullable<Pick<ModelInfo, "id" | "description" | "revision" | "precision" | "tasks" | "defaults">> {
+export interface Manifest
+  extends Nullable<
+    Pick<ModelInfo, "id" | "description" | "revision" | "precision" | "tasks" | "defaults">
+  > {
   /** What it was built from: the name of a model, never a path. */
   readonly base: string | null;
   readonly licence: string | null;
@@ -44,13 +47,20 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
  */
 export function parseManifest(content: string, file: string): Manifest {
   const fault = (what: string) =>
-    new AppError("MODEL_UNAVAILABLE", `${file}: ${what}.`, { fix: "Correct the file, or fetch the model anew with `vedere models pull`." });
+    new AppError("MODEL_UNAVAILABLE", `${file}: ${what}.`, {
+      fix: "Correct the file, or fetch the model anew with `vedere models pull`.",
+    });
   const manifest = parseJson(content);
   if (!isObject(manifest)) throw fault("it is not a JSON object");
   const unknown = Object.keys(manifest).filter((name) => !fields.includes(name));
-  if (unknown.length > 0) throw fault(`${unknown.join(", ")}: no such field; there are ${fields.join(", ")}`);
+  if (unknown.length > 0)
+    throw fault(`${unknown.join(", ")}: no such field; there are ${fields.join(", ")}`);
 
-  const take = <Field>(name: string, isValid: (value: unknown) => value is Field, allowed: string): Field | null => {
+  const take = <Field>(
+    name: string,
+    isValid: (value: unknown) => value is Field,
+    allowed: string,
+  ): Field | null => {
     const value = manifest[name];
     if (value === undefined) return null;
     if (isValid(value)) return value;
@@ -59,7 +69,11 @@ export function parseManifest(content: string, file: string): Manifest {
   take("layout", isText, "a text"); // the files in onnx/ show it too
   take("parity", isObject, "an object"); // what the build measured: for people
   const ready = take("ready", isBoolean, "true or false");
-  const precision = take("precision", isPrecision, "a text, or an object with a text for each graph");
+  const precision = take(
+    "precision",
+    isPrecision,
+    "a text, or an object with a text for each graph",
+  );
   return {
     id: take("id", isText, "a text"),
     description: take("description", isText, "a text"),
@@ -68,9 +82,16 @@ export function parseManifest(content: string, file: string): Manifest {
     precision: typeof precision === "string" ? precision : precision && precisionText(precision),
     licence: take("licence", isText, "a text"),
     tasks: take("tasks", isTaskList, `a list of ${visionTasks.map(({ name }) => name).join(", ")}`),
-    defaults: take("defaults", isOptions, `an object of numbers from 0 named ${Object.keys(options).join(", ")}`),
+    defaults: take(
+      "defaults",
+      isOptions,
+      `an object of numbers from 0 named ${Object.keys(options).join(", ")}`,
+    ),
     files: take("files", isFileList, "a list of a path inside the folder, bytes and sha256 each"),
-    fault: ready === false ? `Its build found that it answers otherwise than it should: see parity in ${manifestFile}.` : null,
+    fault:
+      ready === false
+        ? `Its build found that it answers otherwise than it should: see parity in ${manifestFile}.`
+        : null,
   };
 }
 
@@ -103,7 +124,9 @@ function isTaskList(value: unknown): value is TaskName[] {
 
 function isOptions(value: unknown): value is GenerateOptions {
   if (!isObject(value)) return false;
-  return Object.entries(value).every(([name, number]) => Object.hasOwn(options, name) && typeof number === "number" && number >= 0);
+  return Object.entries(value).every(
+    ([name, number]) => Object.hasOwn(options, name) && typeof number === "number" && number >= 0,
+  );
 }
 
 function isPrecision(value: unknown): value is string | Record<string, string> {
@@ -116,8 +139,18 @@ function isFileList(value: unknown): value is ManifestFile[] {
 
 /** Paths lead nowhere but into the folder: whoever reads them opens them. */
 function isFile(value: unknown): value is ManifestFile {
-  if (!isObject(value) || !isText(value.path) || value.path.startsWith("/") || /(^|[\\/])\.\.([\\/]|$)/.test(value.path)) return false;
-  return Number.isInteger(value.bytes) && typeof value.sha256 === "string" && /^[0-9a-f]{64}$/.test(value.sha256);
+  if (
+    !isObject(value) ||
+    !isText(value.path) ||
+    value.path.startsWith("/") ||
+    /(^|[\\/])\.\.([\\/]|$)/.test(value.path)
+  )
+    return false;
+  return (
+    Number.isInteger(value.bytes) &&
+    typeof value.sha256 === "string" &&
+    /^[0-9a-f]{64}$/.test(value.sha256)
+  );
 }
 
 function isBoolean(value: unknown): value is boolean {

@@ -15,7 +15,9 @@ export const webAddress: Kind<string> = {
   allowed: "an http or https URL without query and fragment, such as https://vedere.example.com",
   parse: (text) => {
     const url = URL.canParse(text) ? new URL(text) : null;
-    return url && /^https?:$/.test(url.protocol) && !/[?#]/.test(text) ? url.href.replace(/\/+$/, "") : undefined;
+    return url && /^https?:$/.test(url.protocol) && !/[?#]/.test(text)
+      ? url.href.replace(/\/+$/, "")
+      : undefined;
   },
 };
 
@@ -45,13 +47,19 @@ function decoded(value: string): string {
 }
 
 export function longText(lengthMin: number): Kind<string> {
-  return { allowed: `a secret of at least ${lengthMin} characters`, parse: (text) => (text.length >= lengthMin ? text : undefined) };
+  return {
+    allowed: `a secret of at least ${lengthMin} characters`,
+    parse: (text) => (text.length >= lengthMin ? text : undefined),
+  };
 }
 
 export function wholeNumber(min: number, max: number): Kind<number> {
   return {
     allowed: `a whole number from ${min} to ${max}`,
-    parse: (text) => (/^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max ? Number(text) : undefined),
+    parse: (text) =>
+      /^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max
+        ? Number(text)
+        : undefined,
   };
 }
 

@@ -5,7 +5,11 @@ import { integer, type Sqlite } from "./sqlite.ts";
 /** Token buckets in SQLite, drawn from under the write lock. */
 export function sqliteBudgets(sqlite: Sqlite): Budgets {
   const read = (tenantId: string, name: string): Bucket | null => {
-    const row = sqlite.first("SELECT level, at FROM budgets WHERE tenant_id = ? AND name = ?", tenantId, name);
+    const row = sqlite.first(
+      "SELECT level, at FROM budgets WHERE tenant_id = ? AND name = ?",
+      tenantId,
+      name,
+    );
     return row && { level: integer(row, "level"), at: integer(row, "at") };
   };
   const write = (tenantId: string, name: string, { level, at }: Bucket) =>
@@ -27,7 +31,8 @@ export function sqliteBudgets(sqlite: Sqlite): Budgets {
       return sqlite.write(() => {
         const outcome = drawn();
         if (outcome.waitMs === 0)
-          for (const [i, name] of names.entries()) write(tenantId, name, { level: outcome.levels[i] ?? 0, at: now });
+          for (const [i, name] of names.entries())
+            write(tenantId, name, { level: outcome.levels[i] ?? 0, at: now });
         return outcome;
       });
     },

@@ -12,7 +12,11 @@ export function sqliteModels(sqlite: Sqlite): ModelRegistry {
         .map((row) => ({ name: text(row, "name"), target: text(row, "target") }));
     },
     async setAlias({ name, target }) {
-      sqlite.run("INSERT INTO model_aliases (name, target) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET target = ?2", name, target);
+      sqlite.run(
+        "INSERT INTO model_aliases (name, target) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET target = ?2",
+        name,
+        target,
+      );
     },
     async removeAlias(name) {
       return sqlite.run("DELETE FROM model_aliases WHERE name = ?", name) > 0;
@@ -20,14 +24,21 @@ export function sqliteModels(sqlite: Sqlite): ModelRegistry {
     async report({ workerId, at, models }) {
       sqlite.write(() => {
         sqlite.run("DELETE FROM worker_reports WHERE at < ?", at - dayMs);
-        sqlite.run("INSERT OR REPLACE INTO worker_reports (worker_id, at, data) VALUES (?, ?, ?)", workerId, at, JSON.stringify(models));
+        sqlite.run(
+          "INSERT OR REPLACE INTO worker_reports (worker_id, at, data) VALUES (?, ?, ?)",
+          workerId,
+          at,
+          JSON.stringify(models),
+        );
       });
     },
     async reports(since) {
-      return sqlite.all("SELECT * FROM worker_reports WHERE at >= ? ORDER BY worker_id", since).map((row) => {
-        const models: HostedModel[] = JSON.parse(text(row, "data")); // written above
-        return { workerId: text(row, "worker_id"), at: integer(row, "at"), models };
-      });
+      return sqlite
+        .all("SELECT * FROM worker_reports WHERE at >= ? ORDER BY worker_id", since)
+        .map((row) => {
+          const models: HostedModel[] = JSON.parse(text(row, "data")); // written above
+          return { workerId: text(row, "worker_id"), at: integer(row, "at"), models };
+        });
     },
     async removeReport(workerId) {
       sqlite.run("DELETE FROM worker_reports WHERE worker_id = ?", workerId);

@@ -40,14 +40,26 @@ export function sqliteQueue(sqlite: Sqlite, bell: Bell, clock: Clock): Queue {
     },
     async extend(lease, leaseMs) {
       const now = clock.now();
-      return sqlite.run(`UPDATE messages SET visible_at = ?3 WHERE ${held}`, lease.receipt, now, now + leaseMs) > 0;
+      return (
+        sqlite.run(
+          `UPDATE messages SET visible_at = ?3 WHERE ${held}`,
+          lease.receipt,
+          now,
+          now + leaseMs,
+        ) > 0
+      );
     },
     async remove(lease) {
       sqlite.run(`DELETE FROM messages WHERE ${held}`, lease.receipt, clock.now());
     },
     async release(lease, delayMs) {
       const now = clock.now();
-      sqlite.run(`UPDATE messages SET visible_at = ?3, receipt = NULL WHERE ${held}`, lease.receipt, now, now + delayMs);
+      sqlite.run(
+        `UPDATE messages SET visible_at = ?3, receipt = NULL WHERE ${held}`,
+        lease.receipt,
+        now,
+        now + delayMs,
+      );
       bell.ring(topic);
     },
     async bury(lease, reason) {
@@ -105,7 +117,10 @@ const nextInTurn = `
   )`;
 
 /** Claims one message. Each claim counts at once, so several in a row go round the tenants. */
-function claimNext(sqlite: Sqlite, { now, leaseMs, except }: { now: number; leaseMs: number; except: readonly string[] }): Lease | null {
+function claimNext(
+  sqlite: Sqlite,
+  { now, leaseMs, except }: { now: number; leaseMs: number; except: readonly string[] },
+): Lease | null {
   const receipt = randomUUID();
   const row = sqlite.first(
     `${nextInTurn}

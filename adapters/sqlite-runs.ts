@@ -37,7 +37,11 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
     );
 
   const findByKey = (tenantId: string, key: string) => {
-    const row = sqlite.first("SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?", tenantId, key);
+    const row = sqlite.first(
+      "SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?",
+      tenantId,
+      key,
+    );
     return row && { run: runIn(row), inputHash: text(row, "input_hash") };
   };
 
@@ -49,12 +53,19 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
           insert(run, idempotency);
           return { outcome: "created", run };
         }
-        return { outcome: earlier.inputHash === idempotency.inputHash ? "replayed" : "mismatch", run: earlier.run };
+        return {
+          outcome: earlier.inputHash === idempotency.inputHash ? "replayed" : "mismatch",
+          run: earlier.run,
+        };
       });
     },
     findByKey: async (tenantId, key) => findByKey(tenantId, key),
     async get(tenantId, runId) {
-      const row = sqlite.first("SELECT data FROM runs WHERE tenant_id = ? AND id = ?", tenantId, runId);
+      const row = sqlite.first(
+        "SELECT data FROM runs WHERE tenant_id = ? AND id = ?",
+        tenantId,
+        runId,
+      );
       return row && runIn(row);
     },
     async replace(run) {
@@ -77,7 +88,13 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
         ...[tenantId, from, to],
       );
       const sum = (column: string) => (row ? integer(row, column) : 0);
-      return { runs: sum("runs"), tasks: sum("tasks"), encodings: sum("encodings"), tokens: sum("tokens"), cost: sum("cost") };
+      return {
+        runs: sum("runs"),
+        tasks: sum("tasks"),
+        encodings: sum("encodings"),
+        tokens: sum("tokens"),
+        cost: sum("cost"),
+      };
     },
     async list(tenantId, { first, after, status }) {
       const from = placeBehind(after);
@@ -94,7 +111,10 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       return { runs: rows.slice(0, first).map(runIn), hasNextPage: rows.length > first, cursorOf };
     },
     async countUnfinished(tenantId) {
-      const row = sqlite.first("SELECT count(*) AS n FROM runs WHERE tenant_id = ? AND status IN ('QUEUED', 'PROCESSING')", tenantId);
+      const row = sqlite.first(
+        "SELECT count(*) AS n FROM runs WHERE tenant_id = ? AND status IN ('QUEUED', 'PROCESSING')",
+        tenantId,
+      );
       return row ? integer(row, "n") : 0;
     },
     async queued(createdBefore, max) {
@@ -106,12 +126,20 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       return rows.map(runIn);
     },
     async overdue(by, max) {
-      const rows = sqlite.all("SELECT data FROM runs WHERE status = 'QUEUED' AND expires_at <= ? ORDER BY expires_at LIMIT ?", by, max);
+      const rows = sqlite.all(
+        "SELECT data FROM runs WHERE status = 'QUEUED' AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+        by,
+        max,
+      );
       return rows.map(runIn);
     },
     async changed(tenantId, runId, version, waitMs, signal) {
       const look = () => {
-        const row = sqlite.first("SELECT version FROM runs WHERE tenant_id = ? AND id = ?", tenantId, runId);
+        const row = sqlite.first(
+          "SELECT version FROM runs WHERE tenant_id = ? AND id = ?",
+          tenantId,
+          runId,
+        );
         return row && integer(row, "version") === version ? null : true;
       };
       await bell.wait(topicOf(runId), look, { waitMs, signal });

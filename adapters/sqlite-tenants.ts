@@ -6,22 +6,41 @@ import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 export function sqliteTenants(sqlite: Sqlite): Tenants {
   return {
     async create({ id, name, createdAt, disabledAt }) {
-      sqlite.run("INSERT INTO tenants (id, name, created_at, disabled_at) VALUES (?, ?, ?, ?)", id, name, createdAt, disabledAt);
+      sqlite.run(
+        "INSERT INTO tenants (id, name, created_at, disabled_at) VALUES (?, ?, ?, ?)",
+        id,
+        name,
+        createdAt,
+        disabledAt,
+      );
     },
     async get(tenantId) {
       const row = sqlite.first("SELECT * FROM tenants WHERE id = ?", tenantId);
       return row && tenantOf(row);
     },
     async list({ first, after }) {
-      return sqlite.all("SELECT * FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after ?? "", first).map(tenantOf);
+      return sqlite
+        .all("SELECT * FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after ?? "", first)
+        .map(tenantOf);
     },
     async setDisabled(tenantId, disabledAt) {
-      return sqlite.run("UPDATE tenants SET disabled_at = ? WHERE id = ?", disabledAt, tenantId) > 0;
+      return (
+        sqlite.run("UPDATE tenants SET disabled_at = ? WHERE id = ?", disabledAt, tenantId) > 0
+      );
     },
     async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
       sqlite.run(
         `INSERT INTO api_keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-        ...[id, tenantId, name, JSON.stringify(scopes), secretHash, createdAt, expiresAt, revokedAt],
+        ...[
+          id,
+          tenantId,
+          name,
+          JSON.stringify(scopes),
+          secretHash,
+          createdAt,
+          expiresAt,
+          revokedAt,
+        ],
       );
     },
     async findKey(keyId) {
@@ -29,21 +48,30 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
       return row && keyOf(row);
     },
     async keys(tenantId) {
-      return sqlite.all("SELECT * FROM api_keys WHERE tenant_id = ? ORDER BY created_at DESC, id", tenantId).map(keyOf);
+      return sqlite
+        .all("SELECT * FROM api_keys WHERE tenant_id = ? ORDER BY created_at DESC, id", tenantId)
+        .map(keyOf);
     },
     async expireKey(tenantId, keyId, expiresAt) {
-      const earlier = "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1) WHERE tenant_id = ?2 AND id = ?3";
+      const earlier =
+        "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1) WHERE tenant_id = ?2 AND id = ?3";
       return sqlite.run(earlier, expiresAt, tenantId, keyId) > 0;
     },
     async revokeKey(tenantId, keyId, revokedAt) {
-      const first = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE tenant_id = ? AND id = ?";
+      const first =
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE tenant_id = ? AND id = ?";
       return sqlite.run(first, revokedAt, tenantId, keyId) > 0;
     },
   };
 }
 
 function tenantOf(row: Row): Tenant {
-  return { id: text(row, "id"), name: text(row, "name"), createdAt: integer(row, "created_at"), disabledAt: instant(row, "disabled_at") };
+  return {
+    id: text(row, "id"),
+    name: text(row, "name"),
+    createdAt: integer(row, "created_at"),
+    disabledAt: instant(row, "disabled_at"),
+  };
 }
 
 function keyOf(row: Row): ApiKey {

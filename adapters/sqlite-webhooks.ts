@@ -11,11 +11,22 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
     sqlite.run(
       `INSERT INTO webhook_deliveries (tenant_id, id, version, status, endpoint_id, run_id, created_at, due_at, data)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[delivery.tenantId, delivery.id, delivery.version, delivery.status, delivery.endpointId, runIdOf(delivery.event)],
+      ...[
+        delivery.tenantId,
+        delivery.id,
+        delivery.version,
+        delivery.status,
+        delivery.endpointId,
+        runIdOf(delivery.event),
+      ],
       ...[delivery.createdAt, delivery.nextAttemptAt, JSON.stringify(delivery)],
     );
   const due = (by: number, max: number) =>
-    sqlite.all("SELECT data FROM webhook_deliveries WHERE due_at <= ? ORDER BY due_at LIMIT ?", by, max);
+    sqlite.all(
+      "SELECT data FROM webhook_deliveries WHERE due_at <= ? ORDER BY due_at LIMIT ?",
+      by,
+      max,
+    );
 
   return {
     async createEndpoint(endpoint) {
@@ -26,11 +37,18 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
       );
     },
     async getEndpoint(tenantId, endpointId) {
-      const row = sqlite.first("SELECT data FROM webhook_endpoints WHERE tenant_id = ? AND id = ?", tenantId, endpointId);
+      const row = sqlite.first(
+        "SELECT data FROM webhook_endpoints WHERE tenant_id = ? AND id = ?",
+        tenantId,
+        endpointId,
+      );
       return row && recordIn<WebhookEndpoint>(row);
     },
     async endpoints(tenantId) {
-      const rows = sqlite.all("SELECT data FROM webhook_endpoints WHERE tenant_id = ? ORDER BY created_at, id", tenantId);
+      const rows = sqlite.all(
+        "SELECT data FROM webhook_endpoints WHERE tenant_id = ? ORDER BY created_at, id",
+        tenantId,
+      );
       return rows.map((row) => recordIn<WebhookEndpoint>(row));
     },
     async replaceEndpoint(endpoint, event) {
@@ -47,10 +65,18 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
       return isReplaced;
     },
     async removeEndpoint(tenantId, endpointId) {
-      return sqlite.run("DELETE FROM webhook_endpoints WHERE tenant_id = ? AND id = ?", tenantId, endpointId) > 0;
+      return (
+        sqlite.run(
+          "DELETE FROM webhook_endpoints WHERE tenant_id = ? AND id = ?",
+          tenantId,
+          endpointId,
+        ) > 0
+      );
     },
     async outbox(max) {
-      return sqlite.all("SELECT data FROM webhook_outbox ORDER BY at LIMIT ?", max).map((row) => recordIn<WebhookEvent>(row));
+      return sqlite
+        .all("SELECT data FROM webhook_outbox ORDER BY at LIMIT ?", max)
+        .map((row) => recordIn<WebhookEvent>(row));
     },
     async fanOut(event, deliveries) {
       return sqlite.write(() => {
@@ -60,7 +86,11 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
       });
     },
     async getDelivery(tenantId, deliveryId) {
-      const row = sqlite.first("SELECT data FROM webhook_deliveries WHERE tenant_id = ? AND id = ?", tenantId, deliveryId);
+      const row = sqlite.first(
+        "SELECT data FROM webhook_deliveries WHERE tenant_id = ? AND id = ?",
+        tenantId,
+        deliveryId,
+      );
       return row && recordIn<Delivery>(row);
     },
     async replaceDelivery(delivery) {
@@ -70,7 +100,8 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
           "UPDATE webhook_deliveries SET version = ?, status = ?, due_at = ?, data = ? WHERE tenant_id = ? AND id = ? AND version = ?",
           ...[version, status, nextAttemptAt, JSON.stringify(delivery), tenantId, id, version - 1],
         ) > 0;
-      if (isReplaced && nextAttemptAt !== null && nextAttemptAt <= clock.now()) bell.ring(webhooksTopic);
+      if (isReplaced && nextAttemptAt !== null && nextAttemptAt <= clock.now())
+        bell.ring(webhooksTopic);
       return isReplaced;
     },
     async deliveries(tenantId, { first, after, endpointId, runId, status }) {
@@ -89,7 +120,8 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
       return due(by, max).map((row) => recordIn<Delivery>(row));
     },
     async wait(waitMs, signal) {
-      const look = () => sqlite.first("SELECT 1 FROM webhook_outbox LIMIT 1") ?? due(clock.now(), 1)[0] ?? null;
+      const look = () =>
+        sqlite.first("SELECT 1 FROM webhook_outbox LIMIT 1") ?? due(clock.now(), 1)[0] ?? null;
       await bell.wait(webhooksTopic, look, { waitMs, signal });
     },
   };
@@ -101,7 +133,13 @@ export const webhooksTopic = "webhooks";
 /** Within the transaction of what the event tells. */
 export function putInOutbox(sqlite: Sqlite, event: WebhookEvent): void {
   const { id, tenantId, at } = event;
-  sqlite.run("INSERT INTO webhook_outbox (id, tenant_id, at, data) VALUES (?, ?, ?, ?)", id, tenantId, at, JSON.stringify(event));
+  sqlite.run(
+    "INSERT INTO webhook_outbox (id, tenant_id, at, data) VALUES (?, ?, ?, ?)",
+    id,
+    tenantId,
+    at,
+    JSON.stringify(event),
+  );
 }
 
 function runIdOf({ subject }: WebhookEvent): string | null {

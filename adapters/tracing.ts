@@ -19,17 +19,30 @@ export interface TracingSetup {
 const sendMsMax = 2_000;
 
 /** Traces to an OpenTelemetry collector, in batches and in the background. Nothing is patched, and nothing global is registered. */
-export async function openTracing({ endpoint, serviceName, headers, warn }: TracingSetup): Promise<Tracing> {
+export async function openTracing({
+  endpoint,
+  serviceName,
+  headers,
+  warn,
+}: TracingSetup): Promise<Tracing> {
   if (endpoint === null) return noTracing;
-  const [{ ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }, sdk, { OTLPTraceExporter }, resources] = await Promise.all([
-    import("@opentelemetry/api"),
-    import("@opentelemetry/sdk-trace-node"),
-    import("@opentelemetry/exporter-trace-otlp-http"),
-    import("@opentelemetry/resources"),
-  ]);
-  const sender = new OTLPTraceExporter({ url: `${endpoint}/v1/traces`, timeoutMillis: sendMsMax, ...(headers && { headers }) });
+  const [{ ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }, sdk, { OTLPTraceExporter }, resources] =
+    await Promise.all([
+      import("@opentelemetry/api"),
+      import("@opentelemetry/sdk-trace-node"),
+      import("@opentelemetry/exporter-trace-otlp-http"),
+      import("@opentelemetry/resources"),
+    ]);
+  const sender = new OTLPTraceExporter({
+    url: `${endpoint}/v1/traces`,
+    timeoutMillis: sendMsMax,
+    ...(headers && { headers }),
+  });
   const collector = watchOver(sender, (reason) => {
-    warn("the collector of traces does not take spans, which are lost", { collector: new URL(endpoint).host, reason });
+    warn("the collector of traces does not take spans, which are lost", {
+      collector: new URL(endpoint).host,
+      reason,
+    });
   });
   const named = resources.resourceFromAttributes({ "service.name": serviceName });
   const provider = new sdk.BasicTracerProvider({
@@ -45,7 +58,11 @@ export async function openTracing({ endpoint, serviceName, headers, warn }: Trac
   function start(name: string, { parent, kind = "internal", attributes = {}, at }: SpanOptions) {
     const known = readTraceparent(parent ?? "");
     const context = known ? trace.setSpanContext(ROOT_CONTEXT, known) : ROOT_CONTEXT;
-    return tracer.startSpan(name, { kind: kinds[kind], attributes, ...(at !== undefined && { startTime: new Date(at) }) }, context);
+    return tracer.startSpan(
+      name,
+      { kind: kinds[kind], attributes, ...(at !== undefined && { startTime: new Date(at) }) },
+      context,
+    );
   }
 
   return {
@@ -95,10 +112,17 @@ function watchOver(exporter: SpanExporter, warn: (reason: string) => void) {
 
 /** What a W3C traceparent names (https://www.w3.org/TR/trace-context/#traceparent-header); null where it is none. */
 function readTraceparent(text: string): SpanContext | null {
-  const form = /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(-.*)?$/;
+  const form =
+    /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(-.*)?$/;
   const [, version, traceId, spanId, flags, more] = form.exec(text) ?? [];
-  if (traceId === undefined || spanId === undefined || (version === "00" && more !== undefined)) return null;
-  return { traceId, spanId, traceFlags: Number.parseInt(flags ?? "00", 16) & sampled, isRemote: true };
+  if (traceId === undefined || spanId === undefined || (version === "00" && more !== undefined))
+    return null;
+  return {
+    traceId,
+    spanId,
+    traceFlags: Number.parseInt(flags ?? "00", 16) & sampled,
+    isRemote: true,
+  };
 }
 
 function traceparentOf({ traceId, spanId, traceFlags }: SpanContext): string {

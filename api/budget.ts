@@ -15,18 +15,26 @@ export interface RateLimit {
  * Pays for a run before it is taken. Throws AppError, with the time to wait: QUEUE_FULL, QUOTA_EXCEEDED, RATE_LIMITED. Returns how to take the
  * payment back, where the run is not taken after all.
  */
-export async function payFor(context: RequestContext, tasks: Run["tasks"]): Promise<() => Promise<void>> {
+export async function payFor(
+  context: RequestContext,
+  tasks: Run["tasks"],
+): Promise<() => Promise<void>> {
   const { ports, caller, work, cost } = context;
   const planned = plannedCost(tasks);
   cost.requested += planned;
   if ((await ports.runs.countUnfinished(caller.tenantId)) >= work.unfinishedRuns) {
-    throw new AppError("QUEUE_FULL", `${work.unfinishedRuns} runs are unfinished already.`, { fix: "Try again when some have finished." });
+    throw new AppError("QUEUE_FULL", `${work.unfinishedRuns} runs are unfinished already.`, {
+      fix: "Try again when some have finished.",
+    });
   }
   await requireQuota(context, planned);
   const { waitMs } = await draw(context, planned);
   if (waitMs > 0) {
     const message = `This run is ${planned} units of work, more than the rate limit has left.`;
-    throw new AppError("RATE_LIMITED", message, { fix: `Try again in ${Math.ceil(waitMs / 1_000)} s.`, retryAfterMs: waitMs });
+    throw new AppError("RATE_LIMITED", message, {
+      fix: `Try again in ${Math.ceil(waitMs / 1_000)} s.`,
+      retryAfterMs: waitMs,
+    });
   }
   cost.actual += planned;
   return async () => {
@@ -40,17 +48,30 @@ export async function rateLimitOf(context: RequestContext): Promise<RateLimit | 
   if (!size) return null;
   const { levels } = await draw(context, 0);
   const remaining = Math.floor(Math.min(...levels));
-  const resetAt = context.ports.clock.now() + Math.ceil(((size.capacity - remaining) / size.perSecond) * 1_000);
+  const resetAt =
+    context.ports.clock.now() + Math.ceil(((size.capacity - remaining) / size.perSecond) * 1_000);
   return { capacity: size.capacity, remaining, restorePerSecond: size.perSecond, resetAt };
 }
 
 /** `extensions.cost` of a request that asked for runs; what is left is null where there is no limit. */
 export async function costOf(context: RequestContext) {
-  const { remaining = null, restorePerSecond = null, resetAt = null } = (await rateLimitOf(context)) ?? {};
-  return { ...context.cost, remaining, restorePerSecond, resetAt: resetAt === null ? null : new Date(resetAt).toISOString() };
+  const {
+    remaining = null,
+    restorePerSecond = null,
+    resetAt = null,
+  } = (await rateLimitOf(context)) ?? {};
+  return {
+    ...context.cost,
+    remaining,
+    restorePerSecond,
+    resetAt: resetAt === null ? null : new Date(resetAt).toISOString(),
+  };
 }
 
-async function requireQuota({ ports, caller, work }: RequestContext, planned: number): Promise<void> {
+async function requireQuota(
+  { ports, caller, work }: RequestContext,
+  planned: number,
+): Promise<void> {
   if (work.unitsPerMonth === null) return;
   const now = ports.clock.now();
   const month = monthOf(now);
@@ -64,13 +85,22 @@ async function requireQuota({ ports, caller, work }: RequestContext, planned: nu
 }
 
 /** From the tenant's bucket and the key's; nothing is ever lacking where there is no limit. */
-async function draw(context: RequestContext, cost: number): Promise<{ levels: readonly number[]; waitMs: number }> {
+async function draw(
+  context: RequestContext,
+  cost: number,
+): Promise<{ levels: readonly number[]; waitMs: number }> {
   const { ports, caller } = context;
   const size = bucketSize(context);
   if (!size) return { levels: [], waitMs: 0 };
-  return ports.budgets.draw(caller.tenantId, ["tenant", `key ${caller.keyId}`], { cost, size, now: ports.clock.now() });
+  return ports.budgets.draw(caller.tenantId, ["tenant", `key ${caller.keyId}`], {
+    cost,
+    size,
+    now: ports.clock.now(),
+  });
 }
 
 function bucketSize({ work }: RequestContext): BucketSize | null {
-  return work.unitsPerSecond === null ? null : { capacity: work.burstUnits, perSecond: work.unitsPerSecond };
+  return work.unitsPerSecond === null
+    ? null
+    : { capacity: work.burstUnits, perSecond: work.unitsPerSecond };
 }

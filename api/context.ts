@@ -56,7 +56,10 @@ export interface RequestContext {
  * Whose key an Authorization header carries. Throws AppError UNAUTHENTICATED; a key that is unknown, has another secret or is revoked
  * is refused with the same words and after the same work; so is one that has expired, or whose tenant is disabled.
  */
-export async function authenticate(authorization: string | null, { tenants, clock, pepper }: KeyPorts): Promise<Caller> {
+export async function authenticate(
+  authorization: string | null,
+  { tenants, clock, pepper }: KeyPorts,
+): Promise<Caller> {
   const [, text] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
   if (text === undefined) throw unauthenticated("This request carries no API key.");
   const parsed = parseKey(text);
@@ -76,11 +79,16 @@ const nobody: ApiKey = {
 };
 
 function unauthenticated(message: string): AppError {
-  return new AppError("UNAUTHENTICATED", `${message} Send one as the header "Authorization: Bearer vdr_live_…".`);
+  return new AppError(
+    "UNAUTHENTICATED",
+    `${message} Send one as the header "Authorization: Bearer vdr_live_…".`,
+  );
 }
 
 /** Calls `read` when it is first needed, and again where its result is asked to be fresh. */
-export function once<T>(read: (isFresh: boolean) => Promise<T>): (options?: { readonly isFresh: boolean }) => Promise<T> {
+export function once<T>(
+  read: (isFresh: boolean) => Promise<T>,
+): (options?: { readonly isFresh: boolean }) => Promise<T> {
   let reading: Promise<T> | undefined;
   return ({ isFresh } = { isFresh: false }) => {
     if (!reading || isFresh) reading = read(isFresh);

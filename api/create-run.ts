@@ -7,7 +7,13 @@ import { chooseModel } from "./choose-model.ts";
 import type { RequestContext } from "./context.ts";
 import { hashInput } from "./idempotency.ts";
 import { takeImage } from "./intake.ts";
-import { boundFaults, inputFault, type RunCreateInput, readTask, supportFault } from "./run-input.ts";
+import {
+  boundFaults,
+  inputFault,
+  type RunCreateInput,
+  readTask,
+  supportFault,
+} from "./run-input.ts";
 import { throwFaults } from "./user-errors.ts";
 import { runWebhookFaults, runWebhookOf } from "./webhooks/run-webhook.ts";
 
@@ -21,11 +27,16 @@ export interface CreatedRun {
  * Takes a run: checks the input, takes the image, stores and enqueues. Throws AppError, or an AggregateError of them where several things
  * are wrong, with paths from the input's place.
  */
-export async function createRun(context: RequestContext, input: RunCreateInput): Promise<CreatedRun> {
+export async function createRun(
+  context: RequestContext,
+  input: RunCreateInput,
+): Promise<CreatedRun> {
   const { ports, caller } = context;
   const asked = input.tasks.map(readTask);
   throwFaults([...boundFaults(input), ...runWebhookFaults(context, input.webhook)]);
-  const idempotency = input.idempotencyKey ? { key: input.idempotencyKey, inputHash: hashInput(input) } : null;
+  const idempotency = input.idempotencyKey
+    ? { key: input.idempotencyKey, inputHash: hashInput(input) }
+    : null;
   const earlier = idempotency && (await ports.runs.findByKey(caller.tenantId, idempotency.key));
   if (earlier) return replay(earlier.run, earlier.inputHash === idempotency.inputHash); // without its image: that may be gone by now
   const { model, name } = await chooseModel(context, input.model ?? null);
@@ -56,13 +67,21 @@ function enqueue(context: RequestContext, accepted: Accepted) {
   const { tracing, traceparent: parent } = context;
   return tracing.span("run enqueue", { kind: "producer", parent }, async (span) => {
     const stored = await store(context, accepted, span.traceparent);
-    span.set({ "vedere.run_id": stored.run.id, "vedere.tasks": stored.run.tasks.length, "vedere.model": stored.run.model });
+    span.set({
+      "vedere.run_id": stored.run.id,
+      "vedere.tasks": stored.run.tasks.length,
+      "vedere.model": stored.run.model,
+    });
     if (stored.outcome === "created") await send(context, stored.run);
     return stored;
   });
 }
 
-async function store(context: RequestContext, { input, idempotency, image, bytes, model, tasks }: Accepted, traceparent: string | null) {
+async function store(
+  context: RequestContext,
+  { input, idempotency, image, bytes, model, tasks }: Accepted,
+  traceparent: string | null,
+) {
   const { ports, caller } = context;
   if (bytes) await ports.images.put(caller.tenantId, image, bytes);
   const now = ports.clock.now();
@@ -96,7 +115,11 @@ function replay(run: Run, isSameInput: boolean): CreatedRun {
 }
 
 /** The run once it has finished, or as it is after `waitMs` or when nobody waits any more. */
-export async function waitForRun({ ports, signal }: RequestContext, run: Run, waitMs: number): Promise<Run> {
+export async function waitForRun(
+  { ports, signal }: RequestContext,
+  run: Run,
+  waitMs: number,
+): Promise<Run> {
   const deadline = ports.clock.now() + waitMs;
   let seen = run;
   while (!isFinished(seen) && !signal.aborted) {
@@ -115,6 +138,9 @@ async function send({ ports, log, requestId }: RequestContext, run: Run): Promis
   try {
     await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });
   } catch (err) {
-    log.error({ requestId, runId: run.id, err }, "a run was stored but not enqueued; the sweeper will send it");
+    log.error(
+      { requestId, runId: run.id, err },
+      "a run was stored but not enqueued; the sweeper will send it",
+    );
   }
 }

@@ -13,12 +13,15 @@ export interface SpecialRange {
  * address (mapped, compatible, translated, NAT64, 6to4, Teredo) is refused as a whole without being unwrapped.
  */
 export function specialRangeOf(address: string): SpecialRange | null {
-  if (!ipaddr.isValid(address)) return { block: address, name: "not an IP address", source: "RFC 4291" };
+  if (!ipaddr.isValid(address))
+    return { block: address, name: "not an IP address", source: "RFC 4291" };
   const parsed = ipaddr.parse(address);
-  if (parsed.kind() === "ipv4") return ranges4.find(({ block }) => parsed.match(ipaddr.parseCIDR(block))) ?? null;
+  if (parsed.kind() === "ipv4")
+    return ranges4.find(({ block }) => parsed.match(ipaddr.parseCIDR(block))) ?? null;
   const special = ranges6.find(({ block }) => parsed.match(ipaddr.parseCIDR(block)));
   if (special) return special;
-  if (!parsed.match(ipaddr.parseCIDR("2000::/3"))) return { block: "::/0", name: "not global unicast", source: "RFC 4291 2.4" };
+  if (!parsed.match(ipaddr.parseCIDR("2000::/3")))
+    return { block: "::/0", name: "not global unicast", source: "RFC 4291 2.4" };
   return isIsatap(parsed.toByteArray()) ? isatap : null;
 }
 
@@ -68,7 +71,11 @@ const ranges6: readonly SpecialRange[] = [
   { block: "ff00::/8", name: "multicast", source: "RFC 4291 2.7" },
 ];
 
-const isatap: SpecialRange = { block: "::[02]00:5efe:0:0/96 under any prefix", name: "ISATAP", source: "RFC 5214 6.1" };
+const isatap: SpecialRange = {
+  block: "::[02]00:5efe:0:0/96 under any prefix",
+  name: "ISATAP",
+  source: "RFC 5214 6.1",
+};
 
 /** The interface identifier 00-00-5E-FE or 02-00-5E-FE, then an IPv4 address, under any prefix. */
 function isIsatap(bytes: readonly number[]): boolean {

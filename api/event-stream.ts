@@ -22,7 +22,11 @@ const pingMs = 12_000;
  * those of queries; a request that breaks one gets its errors as the only event. The stream breaks off, without `complete`, when
  * `context.signal` is aborted.
  */
-export function answerAsEvents(schema: GraphQLSchema, request: GraphqlRequest, context: RequestContext): Response {
+export function answerAsEvents(
+  schema: GraphQLSchema,
+  request: GraphqlRequest,
+  context: RequestContext,
+): Response {
   const results = answer(schema, request, context);
   const encoder = new TextEncoder();
   let ping: NodeJS.Timeout | undefined;
@@ -35,7 +39,11 @@ export function answerAsEvents(schema: GraphQLSchema, request: GraphqlRequest, c
     async pull(controller) {
       try {
         const { value, done } = await results.next();
-        controller.enqueue(encoder.encode(done ? "event: complete\ndata:\n\n" : `event: next\ndata: ${JSON.stringify(value)}\n\n`));
+        controller.enqueue(
+          encoder.encode(
+            done ? "event: complete\ndata:\n\n" : `event: next\ndata: ${JSON.stringify(value)}\n\n`,
+          ),
+        );
         if (!done) return;
         clearInterval(ping);
         controller.close();
@@ -49,7 +57,12 @@ export function answerAsEvents(schema: GraphQLSchema, request: GraphqlRequest, c
       await results.return();
     },
   });
-  return new Response(body, { headers: { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache, no-transform" } });
+  return new Response(body, {
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-cache, no-transform",
+    },
+  });
 }
 
 async function* answer(
@@ -62,17 +75,31 @@ async function* answer(
   for await (const result of results) yield shown(result, context);
 }
 
-async function start(schema: GraphQLSchema, { query, operationName, variables }: GraphqlRequest, contextValue: RequestContext) {
+async function start(
+  schema: GraphQLSchema,
+  { query, operationName, variables }: GraphqlRequest,
+  contextValue: RequestContext,
+) {
   try {
     const document = parse(query, parseOptions);
     const errors = validate(schema, document, [...specifiedRules, boundsRule], validationOptions);
     if (errors.length > 0) return { errors };
     if (getOperationAST(document, operationName)?.operation !== "subscription") {
-      throw new GraphQLError("Only a subscription is served here; send queries and mutations to /graphql.", {
-        extensions: { code: "BAD_REQUEST" },
-      });
+      throw new GraphQLError(
+        "Only a subscription is served here; send queries and mutations to /graphql.",
+        {
+          extensions: { code: "BAD_REQUEST" },
+        },
+      );
     }
-    return await subscribe({ schema, document, operationName, variableValues: variables, contextValue, options: executionOptions });
+    return await subscribe({
+      schema,
+      document,
+      operationName,
+      variableValues: variables,
+      contextValue,
+      options: executionOptions,
+    });
   } catch (error) {
     if (error instanceof Error) return { errors: [error] };
     throw error;
@@ -83,5 +110,8 @@ function shown(
   { errors, ...result }: Omit<ExecutionResult, "errors"> & { errors?: readonly Error[] },
   context: RequestContext,
 ): FormattedExecutionResult {
-  return { ...result, ...(errors && { errors: errors.map((error) => publicError(error, context)) }) };
+  return {
+    ...result,
+    ...(errors && { errors: errors.map((error) => publicError(error, context)) }),
+  };
 }

@@ -18,17 +18,26 @@ export interface FetchSettings extends EgressSettings {
  * checked here would be the proxy's.
  */
 export async function fetchImage(url: string, settings: FetchSettings): Promise<Uint8Array> {
-  const agent = new Agent({ connect: guardedConnector(settings), bodyTimeout: settings.idleMs, headersTimeout: settings.totalMs });
+  const agent = new Agent({
+    connect: guardedConnector(settings),
+    bodyTimeout: settings.idleMs,
+    headersTimeout: settings.totalMs,
+  });
   const signal = AbortSignal.timeout(settings.totalMs);
   try {
     let target = checkedUrl(url, settings);
     for (let redirects = 0; redirects <= settings.redirectsMax; redirects += 1) {
-      const response = await request(target, { dispatcher: agent, signal, headers: requestHeaders });
+      const response = await request(target, {
+        dispatcher: agent,
+        signal,
+        headers: requestHeaders,
+      });
       response.body.on("error", () => {}); // whoever reads the body sees its errors; those of an unread one are nobody's
       const location = redirectTarget(response);
       if (location === null) return await readBody(response, settings.bytesMax);
       response.body.destroy();
-      if (!URL.canParse(location, target.href)) throw unreachable("The image's server redirects to something that is not a URL.");
+      if (!URL.canParse(location, target.href))
+        throw unreachable("The image's server redirects to something that is not a URL.");
       target = checkedUrl(new URL(location, target).href, settings);
     }
     throw unreachable(`The image's server redirects more than ${settings.redirectsMax} times.`);
@@ -48,13 +57,19 @@ const requestHeaders = {
 /** Where a redirect leads; null for any other answer. */
 function redirectTarget({ statusCode, headers }: Dispatcher.ResponseData): string | null {
   if (![301, 302, 303, 307, 308].includes(statusCode)) return null;
-  if (typeof headers.location !== "string") throw unreachable(`The image's server answered ${statusCode} without a location.`);
+  if (typeof headers.location !== "string")
+    throw unreachable(`The image's server answered ${statusCode} without a location.`);
   return headers.location;
 }
 
-async function readBody({ statusCode, headers, body }: Dispatcher.ResponseData, bytesMax: number): Promise<Uint8Array> {
+async function readBody(
+  { statusCode, headers, body }: Dispatcher.ResponseData,
+  bytesMax: number,
+): Promise<Uint8Array> {
   if (statusCode !== 200) throw unreachable(`The image's server answered ${statusCode}.`);
-  const tooLarge = new AppError("SOURCE_TOO_LARGE", `The image has more than ${bytesMax} bytes.`, { fix: "Send a smaller file." });
+  const tooLarge = new AppError("SOURCE_TOO_LARGE", `The image has more than ${bytesMax} bytes.`, {
+    fix: "Send a smaller file.",
+  });
   if (Number(headers["content-length"] ?? 0) > bytesMax) throw tooLarge;
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -75,10 +90,14 @@ function asAppError(error: unknown, settings: FetchSettings): AppError {
   if (error instanceof DOMException && error.name === "TimeoutError") {
     return unreachable(`The image's server took longer than ${seconds(settings.totalMs)}.`, error);
   }
-  if (code === "UND_ERR_BODY_TIMEOUT") return unreachable(`The image's server sent nothing for ${seconds(settings.idleMs)}.`, error);
+  if (code === "UND_ERR_BODY_TIMEOUT")
+    return unreachable(`The image's server sent nothing for ${seconds(settings.idleMs)}.`, error);
   return unreachable(`The image's server could not be reached${code && ` (${code})`}.`, error);
 }
 
 function unreachable(message: string, cause?: unknown): AppError {
-  return new AppError("SOURCE_UNREACHABLE", message, { fix: "Check the URL, or upload the file instead.", cause });
+  return new AppError("SOURCE_UNREACHABLE", message, {
+    fix: "Check the URL, or upload the file instead.",
+    cause,
+  });
 }

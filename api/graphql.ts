@@ -15,7 +15,10 @@ import type { GraphqlRequest } from "./request-body.ts";
 
 export interface GraphqlServer {
   /** Answers a query or mutation. */
-  execute(request: GraphqlRequest, options: { context: RequestContext; accept: string | null }): Promise<Response>;
+  execute(
+    request: GraphqlRequest,
+    options: { context: RequestContext; accept: string | null },
+  ): Promise<Response>;
   close(): Promise<void>;
 }
 
@@ -52,8 +55,12 @@ export async function startGraphqlServer(schema: GraphQLSchema, log: Log): Promi
         httpGraphQLRequest: { method: "POST", headers, search: "", body: request },
         context: async () => context,
       });
-      if (answer.body.kind !== "complete") throw new Error("An answer in parts, which nothing here asks for.");
-      return new Response(answer.body.string, { status: answer.status ?? 200, headers: [...answer.headers] });
+      if (answer.body.kind !== "complete")
+        throw new Error("An answer in parts, which nothing here asks for.");
+      return new Response(answer.body.string, {
+        status: answer.status ?? 200,
+        headers: [...answer.headers],
+      });
     },
     close: () => apollo.stop(),
   };
@@ -74,8 +81,13 @@ const publicAnswers: ApolloServerPlugin<RequestContext> = {
     async willSendResponse({ contextValue, errors, response }) {
       if (response.body.kind !== "single") return;
       const told = errors && { errors: errors.map((error) => publicError(error, contextValue)) };
-      const extensions = contextValue.cost.requested > 0 && { extensions: { cost: await costOf(contextValue) } };
-      response.body = { kind: "single", singleResult: { ...response.body.singleResult, ...told, ...extensions } };
+      const extensions = contextValue.cost.requested > 0 && {
+        extensions: { cost: await costOf(contextValue) },
+      };
+      response.body = {
+        kind: "single",
+        singleResult: { ...response.body.singleResult, ...told, ...extensions },
+      };
     },
   }),
 };

@@ -22,7 +22,8 @@ export function guardedConnector(settings: EgressSettings): buildConnector.conne
       const addresses = typeof found === "string" ? [] : found;
       const [first] = addresses;
       if (error || !first) return callback(error ?? new Error("The name has no address."), []);
-      if (addresses.some(({ address }) => isRefused(address))) return callback(new Error("refused", { cause: blocked(notPublic) }), []);
+      if (addresses.some(({ address }) => isRefused(address)))
+        return callback(new Error("refused", { cause: blocked(notPublic) }), []);
       if (options.all) callback(null, addresses);
       else callback(null, first.address, first.family);
     });
@@ -41,5 +42,7 @@ export function guardedConnector(settings: EgressSettings): buildConnector.conne
 export const notPublic = "The URL leads to an address that is not public.";
 
 export function blocked(message: string): AppError {
-  return new AppError("SOURCE_BLOCKED", message, { fix: "Give a plain https URL of a public host, or upload the file instead." });
+  return new AppError("SOURCE_BLOCKED", message, {
+    fix: "Give a plain https URL of a public host, or upload the file instead.",
+  });
 }

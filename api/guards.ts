@@ -28,7 +28,11 @@ export const boundsRule: ValidationRule = (context: ValidationContext): ASTVisit
       ];
       for (const { what, is, max } of bounds) {
         if (is > max)
-          context.reportError(new GraphQLError(`The operation has ${is} ${what}; at most ${max} are allowed.`, { nodes: operation }));
+          context.reportError(
+            new GraphQLError(`The operation has ${is} ${what}; at most ${max} are allowed.`, {
+              nodes: operation,
+            }),
+          );
       }
     },
   };

@@ -6,7 +6,10 @@ import type { Log } from "./context.ts";
 const patienceMs = 2_000;
 
 /** Whether the gateway can take runs: 200, or 503 with what does not answer in time. The reasons themselves go to the log only. */
-export async function answerReadiness({ runs, queue }: Pick<Ports, "runs" | "queue">, log: Log): Promise<Response> {
+export async function answerReadiness(
+  { runs, queue }: Pick<Ports, "runs" | "queue">,
+  log: Log,
+): Promise<Response> {
   const checks = { store: () => runs.countUnfinished("readyz"), queue: () => queue.depth() }; // no tenant has this id
   const answers = await Promise.all(
     Object.entries(checks).map(async ([name, check]) => {
@@ -20,7 +23,10 @@ export async function answerReadiness({ runs, queue }: Pick<Ports, "runs" | "que
     }),
   );
   const reasons = answers.filter((reason) => reason !== null);
-  return Response.json({ ready: reasons.length === 0, reasons }, { status: reasons.length === 0 ? 200 : 503 });
+  return Response.json(
+    { ready: reasons.length === 0, reasons },
+    { status: reasons.length === 0 ? 200 : 503 },
+  );
 }
 
 async function inTime(answer: Promise<unknown>): Promise<void> {

@@ -18,7 +18,10 @@ const timeouts = {
 };
 
 /** Serves a gateway on node:http. Port 0 takes a free one. Rejects where the address cannot be had. */
-export async function listen(gateway: Gateway, { host, port }: { host: string; port: number }): Promise<Listening> {
+export async function listen(
+  gateway: Gateway,
+  { host, port }: { host: string; port: number },
+): Promise<Listening> {
   const waiting = new Map<Request, AbortController>(); // holds the requests too: a collected one no longer passes its signal on
   const server = createServer(timeouts, (incoming, outgoing) => {
     const ended = new AbortController();
@@ -30,10 +33,12 @@ export async function listen(gateway: Gateway, { host, port }: { host: string; p
       ended.abort();
     });
     outgoing.on("finish", () => incoming.resume()); // what is left of a refused body: the next request stands behind it
-    void gateway.handle(request, { address: incoming.socket.remoteAddress ?? "" }).then((response) => {
-      if (!server.listening) outgoing.setHeader("connection", "close");
-      return send(response, outgoing);
-    });
+    void gateway
+      .handle(request, { address: incoming.socket.remoteAddress ?? "" })
+      .then((response) => {
+        if (!server.listening) outgoing.setHeader("connection", "close");
+        return send(response, outgoing);
+      });
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(port, host, resolve);
@@ -56,11 +61,18 @@ export async function listen(gateway: Gateway, { host, port }: { host: string; p
 /** The standard form of a request; or the response to one that has none (TRACE, a path that is no URL). */
 function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Response {
   const { method = "GET", url = "/", headersDistinct } = incoming;
-  const headers = Object.entries(headersDistinct).flatMap(([name, values = []]) => values.map((value): [string, string] => [name, value]));
+  const headers = Object.entries(headersDistinct).flatMap(([name, values = []]) =>
+    values.map((value): [string, string] => [name, value]),
+  );
   const hasBody = method !== "GET" && method !== "HEAD";
   try {
     // Reading may stop early (a body over its limit); the socket must outlive that, for the response.
-    const body = hasBody ? { body: ReadableStream.from(incoming.iterator({ destroyOnReturn: false })), duplex: "half" as const } : {};
+    const body = hasBody
+      ? {
+          body: ReadableStream.from(incoming.iterator({ destroyOnReturn: false })),
+          duplex: "half" as const,
+        }
+      : {};
     return new Request(new URL(url, "http://gateway"), { method, headers, signal, ...body });
   } catch {
     return refusal(400, "BAD_REQUEST", "This request has no meaning here.");

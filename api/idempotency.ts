@@ -7,7 +7,8 @@ import type { RunCreateInput } from "./run-input.ts";
  */
 export function hashInput({ idempotencyKey, waitMs, ...asked }: RunCreateInput): string {
   const { base64 } = asked.source;
-  const source = typeof base64 === "string" ? { base64: sha256(Buffer.from(base64, "base64")) } : asked.source;
+  const source =
+    typeof base64 === "string" ? { base64: sha256(Buffer.from(base64, "base64")) } : asked.source;
   return sha256(canonicalJson({ ...asked, source }));
 }
 
@@ -19,7 +20,9 @@ function sha256(data: string | Uint8Array): string {
 function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
-  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined && inner !== null);
+  const entries = Object.entries(value).filter(
+    ([, inner]) => inner !== undefined && inner !== null,
+  );
   return `{${entries
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, inner]) => `${JSON.stringify(name)}:${canonicalJson(inner)}`)

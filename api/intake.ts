@@ -29,7 +29,11 @@ export async function takeImage(context: IntakeContext, source: ImageSource): Pr
       : await storedImage(context, source.imageId);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    throw new AppError(error.code, error.message, { path: ["source", kind], cause: error, ...(error.fix !== null && { fix: error.fix }) });
+    throw new AppError(error.code, error.message, {
+      path: ["source", kind],
+      cause: error,
+      ...(error.fix !== null && { fix: error.fix }),
+    });
   }
 }
 
@@ -37,7 +41,10 @@ type IntakeContext = Pick<RequestContext, "ports" | "caller" | "fetch">;
 
 async function storedImage({ ports, caller }: IntakeContext, imageId: string): Promise<TakenImage> {
   const image = await ports.images.get(caller.tenantId, imageId);
-  if (!image) throw new AppError("NOT_FOUND", "There is no such image.", { fix: "Take the id from the `image` of an earlier run." });
+  if (!image)
+    throw new AppError("NOT_FOUND", "There is no such image.", {
+      fix: "Take the id from the `image` of an earlier run.",
+    });
   return { image, bytes: null };
 }
 
@@ -49,19 +56,29 @@ async function readBytes(context: IntakeContext, source: ImageSource): Promise<U
 
 async function readUpload({ ports, caller }: IntakeContext, uploadId: string): Promise<Uint8Array> {
   const upload = await ports.images.getUpload(caller.tenantId, uploadId);
-  if (!upload) throw new AppError("NOT_FOUND", "There is no such upload.", { fix: "Prepare one with uploadsCreate." });
+  if (!upload)
+    throw new AppError("NOT_FOUND", "There is no such upload.", {
+      fix: "Prepare one with uploadsCreate.",
+    });
   const bytes = await ports.images.readUpload(caller.tenantId, uploadId);
-  if (!bytes) throw new AppError("UPLOAD_INCOMPLETE", "Nothing has been uploaded yet.", { fix: "PUT the file to the upload's URL first." });
+  if (!bytes)
+    throw new AppError("UPLOAD_INCOMPLETE", "Nothing has been uploaded yet.", {
+      fix: "PUT the file to the upload's URL first.",
+    });
   return bytes;
 }
 
 function decodeBase64(text: string): Uint8Array {
   const { base64BytesMax } = limits.image;
   if (text.startsWith("data:")) {
-    throw new AppError("INVALID", "This is a data: URL.", { fix: "Send only what follows the comma." });
+    throw new AppError("INVALID", "This is a data: URL.", {
+      fix: "Send only what follows the comma.",
+    });
   }
   if (text.length > Math.ceil(base64BytesMax / 3) * 4) {
-    throw new AppError("SOURCE_TOO_LARGE", `base64 takes at most ${base64BytesMax} bytes.`, { fix: "Upload the file with uploadsCreate." });
+    throw new AppError("SOURCE_TOO_LARGE", `base64 takes at most ${base64BytesMax} bytes.`, {
+      fix: "Upload the file with uploadsCreate.",
+    });
   }
   if (text === "" || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
     throw new AppError("INVALID", "This is not base64.", {

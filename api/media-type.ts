@@ -1,11 +1,19 @@
 import type { StoredImage } from "../core/run.ts";
 
 /** What a file is by its first bytes: a type that is taken, or the name of one that is not. The declared type and the name never count. */
-export function sniffMediaType(bytes: Uint8Array): { mediaType: StoredImage["mediaType"] } | { mediaType: null; looksLike: string } {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, headBytes)).toString("latin1");
+export function sniffMediaType(
+  bytes: Uint8Array,
+): { mediaType: StoredImage["mediaType"] } | { mediaType: null; looksLike: string } {
+  const head = Buffer.from(
+    bytes.buffer,
+    bytes.byteOffset,
+    Math.min(bytes.byteLength, headBytes),
+  ).toString("latin1");
   const taken = takenTypes.find(({ marks }) => bears(head, marks));
   if (taken) return { mediaType: taken.mediaType };
-  const looksLike = knownOthers.find(({ marks }) => bears(head, marks))?.name ?? knownTexts.find(({ pattern }) => pattern.test(head))?.name;
+  const looksLike =
+    knownOthers.find(({ marks }) => bears(head, marks))?.name ??
+    knownTexts.find(({ pattern }) => pattern.test(head))?.name;
   return { mediaType: null, looksLike: looksLike ?? "no image that is known here" };
 }
 

@@ -10,21 +10,32 @@ const messageLengthMax = 500;
  * logged and shown as "Internal error" under the request's id. Nothing shown suggests a name of the schema ("Did you mean …") or repeats
  * a large input.
  */
-export function publicError(error: Error, { requestId, log }: Pick<RequestContext, "requestId" | "log">): GraphQLFormattedError {
+export function publicError(
+  error: Error,
+  { requestId, log }: Pick<RequestContext, "requestId" | "log">,
+): GraphQLFormattedError {
   const cause = error instanceof GraphQLError ? error.originalError : error;
   const where = error instanceof GraphQLError ? placeOf(error) : {};
   if (cause instanceof AppError && isUserErrorCode(cause.code)) {
-    return { message: cause.message, ...where, extensions: { code: cause.code, ...(cause.fix !== null && { fix: cause.fix }) } };
+    return {
+      message: cause.message,
+      ...where,
+      extensions: { code: cause.code, ...(cause.fix !== null && { fix: cause.fix }) },
+    };
   }
   if (error instanceof GraphQLError && isOfRequest(error)) {
-    const code = error.extensions.code ?? (error.path ? "BAD_USER_INPUT" : "GRAPHQL_VALIDATION_FAILED");
+    const code =
+      error.extensions.code ?? (error.path ? "BAD_USER_INPUT" : "GRAPHQL_VALIDATION_FAILED");
     return { message: withoutDetails(error.message), ...where, extensions: { code } };
   }
   log.error({ requestId, ...where, err: cause ?? error }, "a resolver failed");
   return { message: "Internal error", ...where, extensions: { code: "INTERNAL", requestId } };
 }
 
-function placeOf({ locations, path }: GraphQLError): Pick<GraphQLFormattedError, "locations" | "path"> {
+function placeOf({
+  locations,
+  path,
+}: GraphQLError): Pick<GraphQLFormattedError, "locations" | "path"> {
   return { ...(locations && { locations }), ...(path && { path }) };
 }
 
@@ -35,7 +46,11 @@ function placeOf({ locations, path }: GraphQLError): Pick<GraphQLFormattedError,
 function isOfRequest(error: GraphQLError): boolean {
   if (!error.path) return true;
   const cause = error.originalError;
-  return cause instanceof GraphQLError && cause.originalError === undefined && (cause.nodes?.length ?? 0) > 0;
+  return (
+    cause instanceof GraphQLError &&
+    cause.originalError === undefined &&
+    (cause.nodes?.length ?? 0) > 0
+  );
 }
 
 function withoutDetails(message: string): string {

@@ -13,14 +13,20 @@ export async function readGraphqlRequest(request: Request): Promise<GraphqlReque
   const text = await readText(request, limits.request.bodyBytesMax);
   if (text instanceof Response) return text;
   const body = parseJson(text);
-  if (Array.isArray(body)) return badRequest("Send one operation per request; batches are not taken.");
-  if (!isRecord(body) || typeof body.query !== "string") return badRequest('Send a JSON object with the operation as "query".');
+  if (Array.isArray(body))
+    return badRequest("Send one operation per request; batches are not taken.");
+  if (!isRecord(body) || typeof body.query !== "string")
+    return badRequest('Send a JSON object with the operation as "query".');
   if (Buffer.byteLength(body.query) > limits.request.documentBytesMax) {
-    return badRequest(`The document has more than ${limits.request.documentBytesMax} bytes; move data into variables.`);
+    return badRequest(
+      `The document has more than ${limits.request.documentBytesMax} bytes; move data into variables.`,
+    );
   }
   const { query, variables = null, operationName = null } = body;
-  if (variables !== null && !isRecord(variables)) return badRequest('"variables" must be an object.');
-  if (operationName !== null && typeof operationName !== "string") return badRequest('"operationName" must be a string.');
+  if (variables !== null && !isRecord(variables))
+    return badRequest('"variables" must be an object.');
+  if (operationName !== null && typeof operationName !== "string")
+    return badRequest('"operationName" must be a string.');
   return { query, variables: variables ?? {}, operationName };
 }
 
@@ -31,11 +37,18 @@ export function isJson(request: Request): boolean {
     .split(";")
     .map((part) => part.trim());
   const charset = parameters.find((parameter) => parameter.startsWith("charset="));
-  return mediaType === "application/json" && (charset === undefined || /^charset="?utf-8"?$/.test(charset));
+  return (
+    mediaType === "application/json" &&
+    (charset === undefined || /^charset="?utf-8"?$/.test(charset))
+  );
 }
 
 async function readText(request: Request, bytesMax: number): Promise<string | Response> {
-  const tooLarge = refusal(413, "PAYLOAD_TOO_LARGE", `The body has more than ${bytesMax} bytes; upload images with uploadsCreate.`);
+  const tooLarge = refusal(
+    413,
+    "PAYLOAD_TOO_LARGE",
+    `The body has more than ${bytesMax} bytes; upload images with uploadsCreate.`,
+  );
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLarge;
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -36,20 +36,46 @@ export function readTask(input: RunCreateInput["tasks"][number], index: number):
 }
 
 /** What of the input is outside the bounds that hold for every image and model. */
-export function boundFaults({ tasks, waitMs, expiresInSeconds, idempotencyKey, metadata }: RunCreateInput): (AppError | null)[] {
-  const { tasksMax, waitMsMax, expiresInSecondsMax, idempotencyKeyMax, metadataBytesMax } = limits.run;
+export function boundFaults({
+  tasks,
+  waitMs,
+  expiresInSeconds,
+  idempotencyKey,
+  metadata,
+}: RunCreateInput): (AppError | null)[] {
+  const { tasksMax, waitMsMax, expiresInSecondsMax, idempotencyKeyMax, metadataBytesMax } =
+    limits.run;
   return [
     boundFault("tasks", tasks.length, { min: 1, max: tasksMax, of: "tasks" }),
     boundFault("waitMs", waitMs, { min: 0, max: waitMsMax, of: "milliseconds" }),
-    boundFault("expiresInSeconds", expiresInSeconds, { min: 1, max: expiresInSecondsMax, of: "seconds" }),
-    boundFault("idempotencyKey", idempotencyKey?.length ?? 1, { min: 1, max: idempotencyKeyMax, of: "characters" }),
-    boundFault("metadata", jsonBytes(metadata), { min: 0, max: metadataBytesMax, of: "bytes of JSON" }),
+    boundFault("expiresInSeconds", expiresInSeconds, {
+      min: 1,
+      max: expiresInSecondsMax,
+      of: "seconds",
+    }),
+    boundFault("idempotencyKey", idempotencyKey?.length ?? 1, {
+      min: 1,
+      max: idempotencyKeyMax,
+      of: "characters",
+    }),
+    boundFault("metadata", jsonBytes(metadata), {
+      min: 0,
+      max: metadataBytesMax,
+      of: "bytes of JSON",
+    }),
   ];
 }
 
-function boundFault(field: string, value: number, { min, max, of }: { min: number; max: number; of: string }): AppError | null {
+function boundFault(
+  field: string,
+  value: number,
+  { min, max, of }: { min: number; max: number; of: string },
+): AppError | null {
   if (value >= min && value <= max) return null;
-  return new AppError("INVALID", `"${field}": ${value} ${of} are out of bounds.`, { path: [field], fix: `Give ${min} to ${max} ${of}.` });
+  return new AppError("INVALID", `"${field}": ${value} ${of} are out of bounds.`, {
+    path: [field],
+    fix: `Give ${min} to ${max} ${of}.`,
+  });
 }
 
 /** Infinity where the value nests so deep that it cannot be written. */
@@ -74,5 +100,8 @@ export function supportFault({ task, path }: AskedTask, model: ModelInfo): AppEr
 /** What of a task's input does not fit the image. */
 export function inputFault({ task, value, path }: AskedTask, image: Size): AppError | null {
   const fault = task.check(value, image);
-  return fault && new AppError("INVALID", fault.message, { path: [...path, ...fault.path], fix: fault.fix });
+  return (
+    fault &&
+    new AppError("INVALID", fault.message, { path: [...path, ...fault.path], fix: fault.fix })
+  );
 }

@@ -4,7 +4,8 @@ import { GraphQLError, type ValueNode, valueFromASTUntyped } from "graphql";
 export const scalars = {
   DateTime: {
     serialize(value: unknown): string {
-      if (typeof value !== "number") throw new TypeError("A DateTime is resolved from milliseconds since 1970.");
+      if (typeof value !== "number")
+        throw new TypeError("A DateTime is resolved from milliseconds since 1970.");
       return new Date(value).toISOString();
     },
     parseValue: instantOf,
@@ -18,8 +19,14 @@ export const scalars = {
 
 /** Milliseconds since 1970. */
 function instantOf(value: unknown): number {
-  const at = typeof value === "string" && /^\d{4}-\d\d-\d\dT.+(Z|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : Number.NaN;
-  if (Number.isNaN(at)) throw new GraphQLError("A DateTime is an instant in ISO 8601 with its offset: 2026-01-31T12:00:00Z.");
+  const at =
+    typeof value === "string" && /^\d{4}-\d\d-\d\dT.+(Z|[+-]\d\d:\d\d)$/.test(value)
+      ? Date.parse(value)
+      : Number.NaN;
+  if (Number.isNaN(at))
+    throw new GraphQLError(
+      "A DateTime is an instant in ISO 8601 with its offset: 2026-01-31T12:00:00Z.",
+    );
   return at;
 }
 

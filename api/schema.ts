@@ -56,7 +56,13 @@ export function buildGatewaySchema(): GraphQLSchema {
         ...{ runCreate, runsCreate, runCancel, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
         ...{ tenantCreate, tenantDisable, tenantEnable },
-        ...{ webhookEndpointCreate, webhookEndpointUpdate, webhookEndpointDelete, webhookEndpointDisable, webhookEndpointEnable },
+        ...{
+          webhookEndpointCreate,
+          webhookEndpointUpdate,
+          webhookEndpointDelete,
+          webhookEndpointDisable,
+          webhookEndpointEnable,
+        },
         ...{ webhookSecretRotate, webhookRedeliver, webhookRecover },
       },
       Subscription: { runProgress },
@@ -70,7 +76,10 @@ export function buildGatewaySchema(): GraphQLSchema {
       WebhookEndpoint,
       WebhookEventType,
     },
-    resolverValidationOptions: { requireResolversToMatchSchema: "error", requireResolversForResolveType: "error" },
+    resolverValidationOptions: {
+      requireResolversToMatchSchema: "error",
+      requireResolversForResolveType: "error",
+    },
   });
   return enforceScopes(schema);
 }

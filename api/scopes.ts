@@ -1,4 +1,9 @@
-import { defaultFieldResolver, type GraphQLSchema, getDirectiveValues, isObjectType } from "graphql";
+import {
+  defaultFieldResolver,
+  type GraphQLSchema,
+  getDirectiveValues,
+  isObjectType,
+} from "graphql";
 import { AppError } from "../core/errors.ts";
 import type { Scope } from "../core/tenant.ts";
 import type { RequestContext } from "./context.ts";
@@ -12,7 +17,9 @@ export function enforceScopes(schema: GraphQLSchema): GraphQLSchema {
   if (!directive) throw new Error("The schema has no @scope.");
   for (const type of Object.values(schema.getTypeMap()).filter(isObjectType)) {
     for (const field of Object.values(type.getFields())) {
-      const any = field.astNode && (getDirectiveValues(directive, field.astNode)?.any as readonly Scope[] | undefined);
+      const any =
+        field.astNode &&
+        (getDirectiveValues(directive, field.astNode)?.any as readonly Scope[] | undefined);
       if (!any) continue;
       const { resolve = defaultFieldResolver, subscribe } = field;
       field.resolve = (source, args, context: RequestContext, info) => {
@@ -32,5 +39,7 @@ export function enforceScopes(schema: GraphQLSchema): GraphQLSchema {
 
 function requireScope({ caller }: RequestContext, any: readonly Scope[], field: string): void {
   if (any.some((scope) => caller.scopes.includes(scope))) return;
-  throw new AppError("FORBIDDEN", `This API key may not use ${field}.`, { fix: `Use a key with the scope ${any.join(" or ")}.` });
+  throw new AppError("FORBIDDEN", `This API key may not use ${field}.`, {
+    fix: `Use a key with the scope ${any.join(" or ")}.`,
+  });
 }

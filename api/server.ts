@@ -33,7 +33,11 @@ export interface GatewayOptions {
   /** Follows requests into their runs. Absent: nobody does. */
   readonly tracing?: Tracing;
   /** Hears of every request that was answered. */
-  readonly onRequest?: (request: { readonly path: string; readonly status: number; readonly ms: number }) => void;
+  readonly onRequest?: (request: {
+    readonly path: string;
+    readonly status: number;
+    readonly ms: number;
+  }) => void;
   /** Serve GraphiQL at / to callers on this machine. */
   readonly graphiql: boolean;
   /** An API key that GraphiQL sends by itself; it stands in a page that only this machine can read. */
@@ -75,15 +79,25 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
   const work = { ...noWorkLimits, ...options.work };
   const tracing = options.tracing ?? noTracing;
-  const fetch = { allowPrivate: false, ...limits.fetch, bytesMax: limits.image.bytesMax, lookup, ...options.fetch };
+  const fetch = {
+    allowPrivate: false,
+    ...limits.fetch,
+    bytesMax: limits.image.bytesMax,
+    lookup,
+    ...options.fetch,
+  };
 
   async function route(request: Request, peer: Peer, trail: Trail): Promise<Response> {
     const path = new URL(request.url).pathname;
-    if (path === "/graphql" || path === "/graphql/stream") return answerTraced(request, path, { peer, trail });
+    if (path === "/graphql" || path === "/graphql/stream")
+      return answerTraced(request, path, { peer, trail });
     if (path === "/healthz") return Response.json({ status: "ok" });
     if (path === "/readyz") return answerReadiness(ports, log);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
-    return (await graphiql(request, peer.address)) ?? refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`);
+    return (
+      (await graphiql(request, peer.address)) ??
+      refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`)
+    );
   }
 
   /** As a span of the caller's trace, where he has one. */
@@ -110,8 +124,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     path: "/graphql" | "/graphql/stream",
     { peer, trail, span }: { peer: Peer; trail: Trail; span: Span },
   ): Promise<Response> {
-    if (request.method !== "POST") return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
-    if (!isJson(request)) return refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send operations as content-type application/json, in UTF-8.");
+    if (request.method !== "POST")
+      return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
+    if (!isJson(request))
+      return refusal(
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "Send operations as content-type application/json, in UTF-8.",
+      );
     if (isFromBrowser(request) && !isOfThisMachine(request, peer.address)) {
       return refusal(
         403,
@@ -154,7 +174,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       });
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      return refusal(401, error.code, error.message, { "www-authenticate": 'Bearer realm="vedere"' });
+      return refusal(401, error.code, error.message, {
+        "www-authenticate": 'Bearer realm="vedere"',
+      });
     }
   }
 
@@ -165,7 +187,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const startedAt = ports.clock.now();
       const response = await route(request, peer, trail).catch((err: unknown) => {
         log.error({ requestId, err }, "a request failed");
-        return Response.json({ errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId } }] }, { status: 500 });
+        return Response.json(
+          { errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId } }] },
+          { status: 500 },
+        );
       });
       response.headers.set("x-request-id", requestId);
       const { pathname: path } = new URL(request.url); // without the query: an upload's signature stays out of the log

@@ -37,10 +37,17 @@ type UserErrorCode = (typeof userErrorCodes)[number];
  * place of the input. What the caller cannot mend is thrown again.
  */
 export function userErrorsOf(error: unknown, base: readonly string[]): UserError[] {
-  if (error instanceof AggregateError) return error.errors.flatMap((each) => userErrorsOf(each, base));
+  if (error instanceof AggregateError)
+    return error.errors.flatMap((each) => userErrorsOf(each, base));
   if (!(error instanceof AppError) || !isUserErrorCode(error.code)) throw error;
   return [
-    { path: [...base, ...error.inputPath], code: error.code, message: error.message, fix: error.fix, retryAfterMs: error.retryAfterMs },
+    {
+      path: [...base, ...error.inputPath],
+      code: error.code,
+      message: error.message,
+      fix: error.fix,
+      retryAfterMs: error.retryAfterMs,
+    },
   ];
 }
 

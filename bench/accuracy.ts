@@ -53,7 +53,11 @@ function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): M
   return groups;
 }
 
-async function answerAll(engine: Engine, model: string, questions: readonly Question[]): Promise<string[]> {
+async function answerAll(
+  engine: Engine,
+  model: string,
+  questions: readonly Question[],
+): Promise<string[]> {
   const given = new Map<Question, string>();
   for (const [image, asked] of groupBy(questions, (question) => question.image)) {
     const [sight] = await engine.see(model, [readFileSync(join(folder, image))]);
@@ -61,7 +65,12 @@ async function answerAll(engine: Engine, model: string, questions: readonly Ques
     const settings = { beams: Number(options.beams), maxTokens: 128, noRepeatNgramSize: 0 };
     const answers = await engine.answer(
       model,
-      asked.map(({ task, prompt }) => ({ sight, prompt, locationGroup: locationGroups[task] ?? null, options: settings })),
+      asked.map(({ task, prompt }) => ({
+        sight,
+        prompt,
+        locationGroup: locationGroups[task] ?? null,
+        options: settings,
+      })),
     );
     for (const [i, question] of asked.entries()) given.set(question, answers[i]?.text ?? "");
   }
@@ -69,20 +78,33 @@ async function answerAll(engine: Engine, model: string, questions: readonly Ques
 }
 
 const wish = { precisions: null, executionProvider: "cpu" };
-const places = { embedded: options.model, pulled: join(dirname(options.model), "no-others"), chosen: null, wish };
+const places = {
+  embedded: options.model,
+  pulled: join(dirname(options.model), "no-others"),
+  chosen: null,
+  wish,
+};
 const models = openModels(places, async () => []);
 const engine = openEngine({ models });
 const questions = readQuestions(join(folder, "tasks.jsonl"));
 const given = await answerAll(engine, (await models.list())[0]?.id ?? "", questions);
 await engine.close();
 
-const pairs = questions.map((question, i) => ({ task: question.task, wanted: question.answer, given: given[i] ?? "" }));
+const pairs = questions.map((question, i) => ({
+  task: question.task,
+  wanted: question.answer,
+  given: given[i] ?? "",
+}));
 for (const [task, ofTask] of groupBy(pairs, (pair) => pair.task)) {
-  const figures = Object.entries(figuresOf(task, ofTask)).map(([name, value]) => `${name} ${value.toFixed(3)}`);
+  const figures = Object.entries(figuresOf(task, ofTask)).map(
+    ([name, value]) => `${name} ${value.toFixed(3)}`,
+  );
   console.log(task.padEnd(34) + figures.join("  "));
 }
 if (options.answers) {
   const theirs = readQuestions(options.answers);
   const same = theirs.filter((answer, i) => answer.given === given[i]).length;
-  console.log(`\n${same} of ${theirs.length} answers are those of evaluate.py, character by character`);
+  console.log(
+    `\n${same} of ${theirs.length} answers are those of evaluate.py, character by character`,
+  );
 }

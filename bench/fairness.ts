@@ -31,7 +31,10 @@ type Ask = <Data>(query: string, variables?: object) => Promise<Data>;
 const service = await openService(1);
 try {
   const operator = asking(service, service.key);
-  const [quiet, loud] = [asking(service, await newTenant(operator, "quiet")), asking(service, await newTenant(operator, "loud"))];
+  const [quiet, loud] = [
+    asking(service, await newTenant(operator, "quiet")),
+    asking(service, await newTenant(operator, "loud")),
+  ];
   const [quietImage, loudImage] = [await storedImage(quiet), await storedImage(loud)];
   const alone = await oneASecond(quiet, quietImage);
   for (let sent = 0; sent < flood; sent += 100) await send(loud, loudImage, 100);
@@ -39,7 +42,8 @@ try {
   const beside = await oneASecond(quiet, quietImage);
   const left = await isUnfinished(loud);
   const drained = await answeredSince(loud, from);
-  const of = (key: keyof Sample, samples: readonly Sample[]) => samples.map((sample) => sample[key]);
+  const of = (key: keyof Sample, samples: readonly Sample[]) =>
+    samples.map((sample) => sample[key]);
   console.log(
     table("a run of the quiet tenant, ms", {
       alone: of("ms", alone),
@@ -50,7 +54,8 @@ try {
       "with the worker": of("workMs", beside),
     }),
   );
-  const p99 = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.ceil(values.length * 0.99) - 1] ?? 0;
+  const p99 = (values: readonly number[]) =>
+    [...values].sort((a, b) => a - b)[Math.ceil(values.length * 0.99) - 1] ?? 0;
   const [p99Alone, p99Beside] = [p99(of("ms", alone)), p99(of("ms", beside))];
   console.log(
     `\np99 beside the flood / alone: ${p99Beside.toFixed(1)} / ${p99Alone.toFixed(1)} = ${(p99Beside / p99Alone).toFixed(2)} (n = ${samples} each; the flood was ${left ? "still there" : "OVER"} at the end and went at ${(drained / samples).toFixed(1)} runs/s)`,
@@ -92,7 +97,8 @@ async function run(ask: Ask, source: object): Promise<Answered> {
     }`,
     { input: { source, tasks: [{ caption: {} }], waitMs: 60_000 } },
   );
-  if (runCreate.run?.status !== "SUCCEEDED") throw new Error(`A run did not succeed: ${JSON.stringify(runCreate)}`);
+  if (runCreate.run?.status !== "SUCCEEDED")
+    throw new Error(`A run did not succeed: ${JSON.stringify(runCreate)}`);
   return runCreate.run;
 }
 
@@ -101,9 +107,20 @@ async function storedImage(ask: Ask): Promise<string> {
 }
 
 async function send(ask: Ask, imageId: string, count: number): Promise<void> {
-  const tasks = [{ detectObjects: {} }, { describeRegions: {} }, { proposeRegions: {} }, { readText: { regions: true } }];
-  const items = Array.from({ length: count }, () => ({ source: { imageId }, tasks: [...tasks, ...tasks] }));
-  await ask("mutation ($input: RunsCreateInput!) { runsCreate(input: $input) { items { run { id } } } }", { input: { items } });
+  const tasks = [
+    { detectObjects: {} },
+    { describeRegions: {} },
+    { proposeRegions: {} },
+    { readText: { regions: true } },
+  ];
+  const items = Array.from({ length: count }, () => ({
+    source: { imageId },
+    tasks: [...tasks, ...tasks],
+  }));
+  await ask(
+    "mutation ($input: RunsCreateInput!) { runsCreate(input: $input) { items { run { id } } } }",
+    { input: { items } },
+  );
 }
 
 /** How long each of `samples` runs took. */
@@ -113,14 +130,20 @@ function oneASecond(ask: Ask, imageId: string): Promise<Sample[]> {
     await pause(started + i * 1_000 - performance.now());
     const asked = performance.now();
     const { createdAt, startedAt, finishedAt } = await run(ask, { imageId });
-    const [created, begun, ended] = [Date.parse(createdAt), Date.parse(startedAt), Date.parse(finishedAt)];
+    const [created, begun, ended] = [
+      Date.parse(createdAt),
+      Date.parse(startedAt),
+      Date.parse(finishedAt),
+    ];
     return { ms: performance.now() - asked, waitMs: begun - created, workMs: ended - begun };
   });
   return Promise.all(waiting);
 }
 
 async function isUnfinished(ask: Ask): Promise<boolean> {
-  const { runs } = await ask<{ runs: { edges: unknown[] } }>("{ runs(first: 1, status: [QUEUED, PROCESSING]) { edges { cursor } } }");
+  const { runs } = await ask<{ runs: { edges: unknown[] } }>(
+    "{ runs(first: 1, status: [QUEUED, PROCESSING]) { edges { cursor } } }",
+  );
   return runs.edges.length > 0;
 }
 

@@ -45,9 +45,17 @@ const say = (text: string) => process.stderr.write(`${text}\n`);
 const photo = join(packageRoot(), "models/samples/harbour.jpg");
 const shape = oneOf(["base", "tiny"] as const, options.shape, "shape");
 const names: CaseName[] = options.only.split(",").map((name) => oneOf(caseNames, name, "case"));
-const precisions = options.precision.split(",").map((name) => oneOf(["fp32", "int8"] as const, name, "precision"));
+const precisions = options.precision
+  .split(",")
+  .map((name) => oneOf(["fp32", "int8"] as const, name, "precision"));
 
-const folders = await prepareFolders({ shape, cache: options.cache, tokenizer: options.tokenizer ?? null, python: options.python, say });
+const folders = await prepareFolders({
+  shape,
+  cache: options.cache,
+  tokenizer: options.tokenizer ?? null,
+  python: options.python,
+  say,
+});
 const sides: Side[] = [];
 try {
   if (options.profile) await printProfiles();
@@ -63,12 +71,20 @@ async function printMeasurements(): Promise<void> {
     const ours = await start("ours", precision, null);
     pairs.push({ precision, anchor, ours, sameAnswers: await countSame(anchor, ours) });
   }
-  const results = await measure(pairs, { names, rounds: Number(options.rounds), minutes: Number(options.minutes), say });
+  const results = await measure(pairs, {
+    names,
+    rounds: Number(options.rounds),
+    minutes: Number(options.minutes),
+    say,
+  });
   const text = `${circumstances(folders.tokenizer)}\n\n${report(results, names)}\n`;
   process.stdout.write(text);
   if (!options.write) return;
   const file = join(packageRoot(), "bench/results.md");
-  writeFileSync(file, withSection(readFileSync(file, "utf8"), `Florence-2-base against transformers.js`, text));
+  writeFileSync(
+    file,
+    withSection(readFileSync(file, "utf8"), `Florence-2-base against transformers.js`, text),
+  );
 }
 
 async function countSame(anchor: Side, ours: Side): Promise<number> {
@@ -88,18 +104,30 @@ async function printProfiles(): Promise<void> {
       await side.close();
       const rows = profileRows(folder);
       process.stdout.write(`\n${precision}, ${module}: loading and one task of 64 tokens\n`);
-      process.stdout.write(`${markdownTable(["session", "operator", "ms", "share", "runs"], rows).join("\n")}\n`);
+      process.stdout.write(
+        `${markdownTable(["session", "operator", "ms", "share", "runs"], rows).join("\n")}\n`,
+      );
       await rm(folder, { recursive: true });
     }
   }
 }
 
-async function start(module: "anchor" | "ours", precision: "fp32" | "int8", profile: string | null): Promise<Side> {
+async function start(
+  module: "anchor" | "ours",
+  precision: "fp32" | "int8",
+  profile: string | null,
+): Promise<Side> {
   const model = module === "anchor" ? folders.anchor : await ourModel(folders, precision);
   say(`loading ${module}, ${precision}`);
   const side = await startSide(
     module,
-    { model, precision, pictures: { photo, exact: folders.picture }, library: folders.library, profile },
+    {
+      model,
+      precision,
+      pictures: { photo, exact: folders.picture },
+      library: folders.library,
+      profile,
+    },
     cases.one.ours,
   );
   sides.push(side);

@@ -30,7 +30,11 @@ try {
   for (let sent = 1; sent < runs; sent += perRequest)
     await submit(Array.from({ length: Math.min(perRequest, runs - sent) }, () => ({ imageId })));
   const started = performance.now();
-  for (let nextKill = started + killEveryMs; count("status IN ('QUEUED', 'PROCESSING')") > 0; await pause(250)) {
+  for (
+    let nextKill = started + killEveryMs;
+    count("status IN ('QUEUED', 'PROCESSING')") > 0;
+    await pause(250)
+  ) {
     if (performance.now() < nextKill) continue;
     nextKill += killEveryMs;
     const place = kills % workers.length;
@@ -52,9 +56,13 @@ function report(seconds: number): boolean {
     "not SUCCEEDED": count("status <> 'SUCCEEDED'"),
     missing: runs - count("TRUE"),
     "without a charge": count("NOT EXISTS (SELECT 1 FROM charges WHERE charges.run_id = runs.id)"),
-    "charged more than once": count("(SELECT count(*) FROM charges WHERE charges.run_id = runs.id) > 1"),
+    "charged more than once": count(
+      "(SELECT count(*) FROM charges WHERE charges.run_id = runs.id) > 1",
+    ),
     // A run's versions: its creation, each claim, its one end.
-    "with another history than claims and one end": count("version <> json_extract(data, '$.attempt') + 2"),
+    "with another history than claims and one end": count(
+      "version <> json_extract(data, '$.attempt') + 2",
+    ),
   };
   const again = count("json_extract(data, '$.attempt') > 1");
   console.log(
@@ -74,23 +82,33 @@ function count(condition: string): number {
 
 function startWorker(): ChildProcess {
   const program = join(packageRoot(), "dist/cli/main.js");
-  return spawn(process.execPath, [program, "worker", "--data", service.dataDir], { stdio: ["ignore", "ignore", "inherit"], env: settings });
+  return spawn(process.execPath, [program, "worker", "--data", service.dataDir], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: settings,
+  });
 }
 
 /** Returns the image of the first. */
 async function submit(sources: readonly object[]): Promise<string> {
-  const items = sources.map((source) => ({ source, tasks: [{ caption: { options: { maxTokens: 4 } } }] }));
+  const items = sources.map((source) => ({
+    source,
+    tasks: [{ caption: { options: { maxTokens: 4 } } }],
+  }));
   const response = await fetch(`${service.url}/graphql`, {
     method: "POST",
     headers: { authorization: `Bearer ${service.key}`, "content-type": "application/json" },
     body: JSON.stringify({
-      query: "mutation ($input: RunsCreateInput!) { runsCreate(input: $input) { items { run { image { id } } } } }",
+      query:
+        "mutation ($input: RunsCreateInput!) { runsCreate(input: $input) { items { run { image { id } } } } }",
       variables: { input: { items } },
     }),
   });
-  const body = (await response.json()) as { data?: { runsCreate: { items: { run: { image: { id: string } } | null }[] } } };
+  const body = (await response.json()) as {
+    data?: { runsCreate: { items: { run: { image: { id: string } } | null }[] } };
+  };
   const created = body.data?.runsCreate.items.flatMap(({ run }) => run ?? []) ?? [];
   const [first] = created;
-  if (!first || created.length < sources.length) throw new Error(JSON.stringify(body).slice(0, 1_000));
+  if (!first || created.length < sources.length)
+    throw new Error(JSON.stringify(body).slice(0, 1_000));
   return first.image.id;
 }

@@ -15,6 +15,8 @@ console.log(
 console.log(table("stage, ms", await benchStages(image, 40)));
 for (const workers of [1, 2]) {
   const service = await benchService(image, { workers, alone: 40, together: 120 });
-  console.log(`\n${workers} worker${workers > 1 ? "s" : ""}: ${service.runsPerSecond.toFixed(1)} runs/s with 8 clients`);
+  console.log(
+    `\n${workers} worker${workers > 1 ? "s" : ""}: ${service.runsPerSecond.toFixed(1)} runs/s with 8 clients`,
+  );
   console.log(table("one client, ms", service.milliseconds));
 }

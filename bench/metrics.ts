@@ -15,15 +15,24 @@ const rightIou = 0.5;
 const maskCells = 256;
 
 /** Figures of one task of the evaluation set, for pairs of the right answer and the given one. */
-export function figuresOf(task: string, pairs: readonly { wanted: string; given: string }[]): Figures {
+export function figuresOf(
+  task: string,
+  pairs: readonly { wanted: string; given: string }[],
+): Figures {
   if (task.endsWith("_SEGMENTATION") || task === "REGION_TO_SEGMENTATION") {
     return { iou: mean(pairs.map(({ wanted, given }) => maskIou(ringOf(wanted), ringOf(given)))) };
   }
   if (task === "OCR_WITH_REGION") return detection(pairs, quadsOf);
-  if (/^(OD|DENSE_REGION_CAPTION|REGION_PROPOSAL|CAPTION_TO_PHRASE_GROUNDING|OPEN_VOCABULARY_DETECTION)$/.test(task)) {
+  if (
+    /^(OD|DENSE_REGION_CAPTION|REGION_PROPOSAL|CAPTION_TO_PHRASE_GROUNDING|OPEN_VOCABULARY_DETECTION)$/.test(
+      task,
+    )
+  ) {
     return detection(pairs, boxesOf);
   }
-  const text = task.startsWith("REGION_TO_") ? (raw: string) => readRegionText(raw, bins).text : (raw: string) => raw.trim();
+  const text = task.startsWith("REGION_TO_")
+    ? (raw: string) => readRegionText(raw, bins).text
+    : (raw: string) => raw.trim();
   return { exact: mean(pairs.map(({ wanted, given }) => (text(wanted) === text(given) ? 1 : 0))) };
 }
 
@@ -32,7 +41,10 @@ interface LabelledBox {
   readonly box: Box;
 }
 
-function detection(pairs: readonly { wanted: string; given: string }[], read: (raw: string) => LabelledBox[]): Figures {
+function detection(
+  pairs: readonly { wanted: string; given: string }[],
+  read: (raw: string) => LabelledBox[],
+): Figures {
   const total = { right: 0, wanted: 0, given: 0, iou: 0 };
   for (const pair of pairs) {
     const [wanted, given] = [read(pair.wanted), read(pair.given)];
@@ -43,13 +55,19 @@ function detection(pairs: readonly { wanted: string; given: string }[], read: (r
     total.iou += ious.reduce((sum, value) => sum + value, 0);
   }
   const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);
-  return { recall: share(total.right, total.wanted), precision: share(total.right, total.given), iou: share(total.iou, total.wanted) };
+  return {
+    recall: share(total.right, total.wanted),
+    precision: share(total.right, total.given),
+    iou: share(total.iou, total.wanted),
+  };
 }
 
 /** IoUs of pairs with the same label, the best pair first; each box is in one pair at most. */
 function match(wanted: readonly LabelledBox[], given: readonly LabelledBox[]): number[] {
   const pairs = wanted.flatMap((want) =>
-    given.filter((give) => give.label === want.label).map((give) => ({ want, give, value: iou(want.box, give.box) })),
+    given
+      .filter((give) => give.label === want.label)
+      .map((give) => ({ want, give, value: iou(want.box, give.box) })),
   );
   const used = new Set<LabelledBox>();
   const best = pairs.filter(({ value }) => value > 0).sort((a, b) => b.value - a.value);
@@ -73,7 +91,12 @@ function ringOf(raw: string): Polygon["points"] {
 }
 
 function iou(a: Box, b: Box): number {
-  const shared = area({ x0: Math.max(a.x0, b.x0), y0: Math.max(a.y0, b.y0), x1: Math.min(a.x1, b.x1), y1: Math.min(a.y1, b.y1) });
+  const shared = area({
+    x0: Math.max(a.x0, b.x0),
+    y0: Math.max(a.y0, b.y0),
+    x1: Math.min(a.x1, b.x1),
+    y1: Math.min(a.y1, b.y1),
+  });
   return shared > 0 ? shared / (area(a) + area(b) - shared) : 0;
 }
 

@@ -13,11 +13,23 @@ export interface OpenService {
 }
 
 /** The built service on loopback, on a folder of its own. */
-export async function openService(workers: number, settings: Readonly<Record<string, string>> = {}): Promise<OpenService> {
+export async function openService(
+  workers: number,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<OpenService> {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-bench-"));
   const service = spawn(
     process.execPath,
-    [join(packageRoot(), "dist/cli/main.js"), "start", "--port", "0", "--data", dataDir, "--workers", String(workers)],
+    [
+      join(packageRoot(), "dist/cli/main.js"),
+      "start",
+      "--port",
+      "0",
+      "--data",
+      dataDir,
+      "--workers",
+      String(workers),
+    ],
     { stdio: ["ignore", "pipe", "inherit"], env: { VEDERE_LOG_LEVEL: "warn", ...settings } },
   );
   const close = async () => {

@@ -23,8 +23,16 @@ export async function benchStages(bytes: Uint8Array, n: number): Promise<Record<
     { name: "READ_TEXT", input: { regions: false } },
   ] as const;
   for (let i = -2; i < n; i += 1) {
-    const { outcomes, imageTimings } = await answerTasks(engine, { model: "florence-2-nano", bytes, tasks });
-    const stored = await storeRun(ports, { ...blank, id: `run_${i}`, tasks: tasks.map((task) => ({ ...task, outcome: null })) }, outcomes);
+    const { outcomes, imageTimings } = await answerTasks(engine, {
+      model: "florence-2-nano",
+      bytes,
+      tasks,
+    });
+    const stored = await storeRun(
+      ports,
+      { ...blank, id: `run_${i}`, tasks: tasks.map((task) => ({ ...task, outcome: null })) },
+      outcomes,
+    );
     if (i < 0 || !imageTimings) continue;
     note("decode image", imageTimings.decodeMs);
     note("pixels", imageTimings.pixelsMs);
@@ -60,7 +68,11 @@ const blank: Run = {
   expiresAt: 0,
 };
 
-async function storeRun(ports: Awaited<ReturnType<typeof connect>>, run: Run, outcomes: Parameters<typeof finish>[2]): Promise<number> {
+async function storeRun(
+  ports: Awaited<ReturnType<typeof connect>>,
+  run: Run,
+  outcomes: Parameters<typeof finish>[2],
+): Promise<number> {
   const started = performance.now();
   await ports.runs.create(run, null);
   await applyChange(ports, { tenantId: run.tenantId, runId: run.id }, { type: "claim" });
@@ -68,6 +80,14 @@ async function storeRun(ports: Awaited<ReturnType<typeof connect>>, run: Run, ou
   return performance.now() - started;
 }
 
-function finish(ports: Awaited<ReturnType<typeof connect>>, run: Run, outcomes: Awaited<ReturnType<typeof answerTasks>>["outcomes"]) {
-  return applyChange(ports, { tenantId: run.tenantId, runId: run.id }, { type: "finish", attempt: 1, outcomes, imageTimings: null });
+function finish(
+  ports: Awaited<ReturnType<typeof connect>>,
+  run: Run,
+  outcomes: Awaited<ReturnType<typeof answerTasks>>["outcomes"],
+) {
+  return applyChange(
+    ports,
+    { tenantId: run.tenantId, runId: run.id },
+    { type: "finish", attempt: 1, outcomes, imageTimings: null },
+  );
 }

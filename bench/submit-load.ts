@@ -11,7 +11,8 @@ import { openService } from "./open-service.ts";
 const seconds = 10;
 const connectionCounts = [10, 50];
 const image = readFileSync(join(packageRoot(), "models/samples", "harbour.jpg")).toString("base64");
-const query = "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id image { id } } userErrors { message } } }";
+const query =
+  "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id image { id } } userErrors { message } } }";
 
 /** What `autocannon --json` prints, as far as it is read here. */
 interface Load {
@@ -28,10 +29,15 @@ const service = await openService(0, { VEDERE_UNFINISHED_RUNS: "1000000" });
 const sqlite = openSqlite(join(service.dataDir, "vedere.db"));
 try {
   const imageId = (await runCreate({ base64: image })).image.id;
-  console.log("| connections | runs/s | p50, ms | p99, ms | max, ms | not 2xx | stored |\n|---|---|---|---|---|---|---|");
+  console.log(
+    "| connections | runs/s | p50, ms | p99, ms | max, ms | not 2xx | stored |\n|---|---|---|---|---|---|---|",
+  );
   for (const connections of connectionCounts) {
     const before = stored();
-    const load = await cannonade(connections, JSON.stringify({ query, variables: { input: input({ imageId }) } }));
+    const load = await cannonade(
+      connections,
+      JSON.stringify({ query, variables: { input: input({ imageId }) } }),
+    );
     const failed = load.non2xx + load.errors + load.timeouts;
     const { p50, p99, max } = load.latency;
     console.log(
@@ -58,7 +64,9 @@ async function runCreate(source: object): Promise<{ image: { id: string } }> {
     headers: { authorization: `Bearer ${service.key}`, "content-type": "application/json" },
     body: JSON.stringify({ query, variables: { input: input(source) } }),
   });
-  const body = (await response.json()) as { data?: { runCreate: { run: { image: { id: string } } | null } } };
+  const body = (await response.json()) as {
+    data?: { runCreate: { run: { image: { id: string } } | null } };
+  };
   if (!body.data?.runCreate.run) throw new Error(JSON.stringify(body));
   return body.data.runCreate.run;
 }
@@ -66,8 +74,29 @@ async function runCreate(source: object): Promise<{ image: { id: string } }> {
 /** In a process of its own, so that it does not count what it costs itself. */
 async function cannonade(connections: number, body: string): Promise<Load> {
   const program = createRequire(import.meta.url).resolve("autocannon");
-  const headers = ["-H", `authorization=Bearer ${service.key}`, "-H", "content-type=application/json"];
-  const options = ["-c", String(connections), "-d", String(seconds), "-m", "POST", "--json", "--no-progress", ...headers, "-b", body];
-  const { stdout } = await promisify(execFile)(process.execPath, [program, ...options, `${service.url}/graphql`], { maxBuffer: 1e7 });
+  const headers = [
+    "-H",
+    `authorization=Bearer ${service.key}`,
+    "-H",
+    "content-type=application/json",
+  ];
+  const options = [
+    "-c",
+    String(connections),
+    "-d",
+    String(seconds),
+    "-m",
+    "POST",
+    "--json",
+    "--no-progress",
+    ...headers,
+    "-b",
+    body,
+  ];
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [program, ...options, `${service.url}/graphql`],
+    { maxBuffer: 1e7 },
+  );
   return JSON.parse(stdout) as Load;
 }

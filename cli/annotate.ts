@@ -1,7 +1,15 @@
 import sharp from "sharp";
 import type { Box } from "../schema/geometry.ts";
 import type { TaskResult } from "../schema/result.ts";
-import { type Canvas, type Colour, drawRing, drawText, fillBox, fillRings, widthOf } from "./drawing/canvas.ts";
+import {
+  type Canvas,
+  type Colour,
+  drawRing,
+  drawText,
+  fillBox,
+  fillRings,
+  widthOf,
+} from "./drawing/canvas.ts";
 import { type Shape, shapesOf } from "./drawing/shapes.ts";
 
 /**
@@ -29,20 +37,31 @@ function draw(canvas: Canvas, shapes: readonly Shape[]): void {
   const colours = colourLabels(shapes);
   const colourOf = (shape: Shape) => colours.get(shape.label) ?? black;
   for (const shape of shapes)
-    if (shape.isArea && shape.rings.length > 0) fillRings(canvas, shape.rings, { colour: colourOf(shape), opacity: 0.3 });
+    if (shape.isArea && shape.rings.length > 0)
+      fillRings(canvas, shape.rings, { colour: colourOf(shape), opacity: 0.3 });
   for (const shape of shapes) {
-    const rings = shape.rings.length > 0 ? shape.rings.map((ring) => ring.points) : [cornersOf(shape.box)];
+    const rings =
+      shape.rings.length > 0 ? shape.rings.map((ring) => ring.points) : [cornersOf(shape.box)];
     for (const ring of rings) {
       drawRing(canvas, ring, { colour: black, width: pen.width + Math.max(1, pen.width / 2) }); // a dark rim keeps any colour visible on any ground
       drawRing(canvas, ring, { colour: colourOf(shape), width: pen.width });
     }
   }
   const taken: Box[] = [];
-  for (const shape of shapes) drawPlate(canvas, { shape, colour: colourOf(shape), capitalHeight: Math.max(7, side / 58), taken });
+  for (const shape of shapes)
+    drawPlate(canvas, {
+      shape,
+      colour: colourOf(shape),
+      capitalHeight: Math.max(7, side / 58),
+      taken,
+    });
 }
 
 /** Writes a label on a plate in its colour: wholly inside the picture, at the place beside its shape where it covers other plates least. */
-function drawPlate(canvas: Canvas, plate: { shape: Shape; colour: Colour; capitalHeight: number; taken: Box[] }): void {
+function drawPlate(
+  canvas: Canvas,
+  plate: { shape: Shape; colour: Colour; capitalHeight: number; taken: Box[] },
+): void {
   const { shape, colour, capitalHeight, taken } = plate;
   const padding = Math.round(capitalHeight * 0.45);
   const widthMax = Math.max(shape.box.x1 - shape.box.x0, canvas.width / 2) - 2 * padding;
@@ -68,7 +87,11 @@ function drawPlate(canvas: Canvas, plate: { shape: Shape; colour: Colour; capita
   taken.push(place);
   fillBox(canvas, place, colour);
   const isBright = 0.299 * colour.red + 0.587 * colour.green + 0.114 * colour.blue > 140;
-  drawText(canvas, text, { at: { x: place.x0 + padding, y: place.y0 + padding }, capitalHeight, colour: isBright ? black : white });
+  drawText(canvas, text, {
+    at: { x: place.x0 + padding, y: place.y0 + padding },
+    capitalHeight,
+    colour: isBright ? black : white,
+  });
 }
 
 function cutToWidth(text: string, width: number, capitalHeight: number): string {
@@ -88,7 +111,10 @@ function cornersOf({ x0, y0, x1, y1 }: Box) {
 }
 
 function overlap(a: Box, b: Box): number {
-  return Math.max(0, Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0)) * Math.max(0, Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0));
+  return (
+    Math.max(0, Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0)) *
+    Math.max(0, Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0))
+  );
 }
 
 const black: Colour = { red: 12, green: 14, blue: 18 };

@@ -2,8 +2,17 @@ import { access, mkdir, rm, statfs } from "node:fs/promises";
 import path from "node:path";
 import { AppError } from "../core/errors.ts";
 import type { ModelInfo } from "../core/ports.ts";
-import { type BuildPlan, type BuildSource, planBuild, writeBuild } from "../inference/build/build.ts";
-import { type Precisions, precisionName, precisionsOf } from "../inference/florence2/model-files.ts";
+import {
+  type BuildPlan,
+  type BuildSource,
+  planBuild,
+  writeBuild,
+} from "../inference/build/build.ts";
+import {
+  type Precisions,
+  precisionName,
+  precisionsOf,
+} from "../inference/florence2/model-files.ts";
 import { type About, writeManifest } from "./built-manifest.ts";
 import { makeFolder } from "./draft.ts";
 import { usageError } from "./failure.ts";
@@ -46,11 +55,15 @@ const spareBytes = 64e6;
 export async function buildModel(request: BuildRequest, hooks: BuildHooks): Promise<Built> {
   const { source, target, precisions, about, proof } = request;
   if (!request.isForced && (await exists(target))) {
-    throw usageError(`${target} is there already.`, "Choose another --out, or replace what is there with --force.");
+    throw usageError(
+      `${target} is there already.`,
+      "Choose another --out, or replace what is there with --force.",
+    );
   }
   const plan = await planBuild(source, precisions);
   const isExact = precisionName(precisions) === "fp32";
-  const exactPlan = isExact || proof.reference ? null : await planBuild(source, precisionsOf("fp32"));
+  const exactPlan =
+    isExact || proof.reference ? null : await planBuild(source, precisionsOf("fp32"));
   const weightBytes = plan.bytes + (exactPlan?.bytes ?? 0);
   return makeFolder(target, async (draft) => {
     await requireSpace(draft, weightBytes + spareBytes);
@@ -72,7 +85,11 @@ export async function buildModel(request: BuildRequest, hooks: BuildHooks): Prom
   });
 }
 
-async function write(plan: BuildPlan, folder: string, { onBytes, signal }: BuildHooks): Promise<void> {
+async function write(
+  plan: BuildPlan,
+  folder: string,
+  { onBytes, signal }: BuildHooks,
+): Promise<void> {
   await writeBuild(plan, folder, (bytes, file) => {
     if (signal.aborted) throw new AppError("CANCELED", "The build was interrupted.");
     onBytes(bytes, file);
@@ -80,7 +97,10 @@ async function write(plan: BuildPlan, folder: string, { onBytes, signal }: Build
 }
 
 /** A folder for as long as it is used. */
-async function makeScratch<Result>(folder: string, use: (folder: string) => Promise<Result>): Promise<Result> {
+async function makeScratch<Result>(
+  folder: string,
+  use: (folder: string) => Promise<Result>,
+): Promise<Result> {
   try {
     await mkdir(folder);
     return await use(folder);
@@ -90,7 +110,15 @@ async function makeScratch<Result>(folder: string, use: (folder: string) => Prom
 }
 
 function draftModel(folder: string, id: string, precision: string): ModelInfo {
-  const nothing = { description: "", revision: "draft", tasks: [], aliases: [], defaults: {}, fault: null, isDefault: true };
+  const nothing = {
+    description: "",
+    revision: "draft",
+    tasks: [],
+    aliases: [],
+    defaults: {},
+    fault: null,
+    isDefault: true,
+  };
   return { ...nothing, id, precision, folder, stamp: folder };
 }
 
@@ -105,9 +133,13 @@ async function requireSpace(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= bytes) return;
   const inMb = (count: number) => `${Math.ceil(count / 1e6)} MB`;
-  throw new AppError("INVALID", `The build needs ${inMb(bytes)}; ${path.dirname(folder)} has room for ${inMb(bavail * bsize)}.`, {
-    fix: "Free some space there, or choose another --out.",
-  });
+  throw new AppError(
+    "INVALID",
+    `The build needs ${inMb(bytes)}; ${path.dirname(folder)} has room for ${inMb(bavail * bsize)}.`,
+    {
+      fix: "Free some space there, or choose another --out.",
+    },
+  );
 }
 
 function notReady({ reference, tokenAgreement, agreementMin, exactAnswers }: Parity): AppError {

@@ -21,7 +21,13 @@ export interface About {
 /** Writes the vedere.json of a folder that is otherwise complete. What nobody says is taken from the checkpoint's own vedere.json, where it has one. */
 export async function writeManifest(
   folder: string,
-  built: { source: BuildSource; precisions: Precisions; about: About; parity: Parity; isReady: boolean },
+  built: {
+    source: BuildSource;
+    precisions: Precisions;
+    about: About;
+    parity: Parity;
+    isReady: boolean;
+  },
 ): Promise<void> {
   const { source, about, parity } = built;
   const inherited = await readManifest(source.checkpoint);
@@ -31,7 +37,8 @@ export async function writeManifest(
   const tasks = about.tasks ?? inherited?.tasks;
   const manifest = {
     id: about.id,
-    description: about.description ?? inherited?.description ?? `Florence-2: ${base} in ${precision}.`,
+    description:
+      about.description ?? inherited?.description ?? `Florence-2: ${base} in ${precision}.`,
     base,
     revision: about.revision ?? (await weightsDigest(source)).slice(0, 12),
     precision,
@@ -52,11 +59,15 @@ async function baseName({ checkpoint, base }: BuildSource): Promise<string> {
     base === null
       ? await field(checkpoint, "config.json", "_name_or_path")
       : await field(checkpoint, "adapter_config.json", "base_model_name_or_path");
-  return said !== null && /^[\w-][\w.-]*(\/[\w.-]+)?$/.test(said) ? said : path.basename(path.resolve(base ?? checkpoint));
+  return said !== null && /^[\w-][\w.-]*(\/[\w.-]+)?$/.test(said)
+    ? said
+    : path.basename(path.resolve(base ?? checkpoint));
 }
 
 async function field(folder: string, file: string, name: string): Promise<string | null> {
-  const json: Readonly<Record<string, unknown>> = JSON.parse(await readFile(path.join(folder, file), "utf8"));
+  const json: Readonly<Record<string, unknown>> = JSON.parse(
+    await readFile(path.join(folder, file), "utf8"),
+  );
   const value = json[name];
   return typeof value === "string" ? value : null;
 }
@@ -67,14 +78,19 @@ async function weightsDigest({ checkpoint, base }: BuildSource): Promise<string>
   for (const folder of [checkpoint, ...(base === null ? [] : [base])]) {
     const files = (await readdir(folder)).filter((file) => file.endsWith(".safetensors")).sort();
     for (const file of files)
-      for await (const bytes of createReadStream(path.join(folder, file), { highWaterMark: 1 << 20 })) hash.update(bytes);
+      for await (const bytes of createReadStream(path.join(folder, file), {
+        highWaterMark: 1 << 20,
+      }))
+        hash.update(bytes);
   }
   return hash.digest("hex");
 }
 
 async function filesOf(folder: string): Promise<{ path: string; bytes: number; sha256: string }[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name));
   return Promise.all(
     files.sort().map(async (file) => ({
       path: path.relative(folder, file).replaceAll(path.sep, "/"),

@@ -9,7 +9,9 @@ const checksumsFile = "SHA256SUMS";
 
 /** Writes the sha256 of files (paths relative to the folder) beside them. */
 export async function writeChecksums(folder: string, files: readonly string[]): Promise<void> {
-  const lines = await Promise.all(files.map(async (file) => `${await sha256Of(path.join(folder, file))}  ${file}\n`));
+  const lines = await Promise.all(
+    files.map(async (file) => `${await sha256Of(path.join(folder, file))}  ${file}\n`),
+  );
   await writeFile(path.join(folder, checksumsFile), lines.join(""));
 }
 
@@ -19,13 +21,20 @@ export async function checkChecksums(folder: string): Promise<string[] | null> {
   if (content === null) return null;
   const lines = content.split("\n").filter(Boolean);
   const parsed = lines.map((line) => ({ line, match: /^([0-9a-f]{64}) [ *](.+)$/.exec(line) }));
-  const listed = parsed.flatMap(({ match }) => (match?.[1] && match[2] ? [{ sha256: match[1], path: match[2] }] : []));
-  const strange = parsed.filter(({ match }) => !match).map(({ line }) => `${checksumsFile} has a line that is no checksum: ${line}`);
+  const listed = parsed.flatMap(({ match }) =>
+    match?.[1] && match[2] ? [{ sha256: match[1], path: match[2] }] : [],
+  );
+  const strange = parsed
+    .filter(({ match }) => !match)
+    .map(({ line }) => `${checksumsFile} has a line that is no checksum: ${line}`);
   return [...strange, ...(await compareFiles(folder, listed))];
 }
 
 /** The files of a list that do not have the sha256 that it names, each with what is wrong. */
-export async function compareFiles(folder: string, listed: readonly { path: string; sha256: string }[]): Promise<string[]> {
+export async function compareFiles(
+  folder: string,
+  listed: readonly { path: string; sha256: string }[],
+): Promise<string[]> {
   const checks = listed.map(async ({ path: file, sha256 }): Promise<string[]> => {
     const found = await sha256Of(path.join(folder, file)).catch(absent);
     if (found === null) return [`${file} is missing`];

@@ -33,8 +33,15 @@ export async function comparePair(
       { engine: engines[0], model: first.id },
       { engine: engines[1], model: second.id },
     ] as const;
-    const interview = { questions: commonQuestions(run.tasks), options: { ...interviewOptions, beams: run.beams } };
-    return await compareModels(parties, run.pictures, { ...interview, onPicture: run.onPicture, signal: run.signal });
+    const interview = {
+      questions: commonQuestions(run.tasks),
+      options: { ...interviewOptions, beams: run.beams },
+    };
+    return await compareModels(parties, run.pictures, {
+      ...interview,
+      onPicture: run.onPicture,
+      signal: run.signal,
+    });
   } finally {
     await Promise.all(engines.map((engine) => engine.close()));
   }
@@ -46,19 +53,32 @@ export function comparedTasksFrom(list: string | undefined): readonly TaskName[]
   return list.split(",").map((word) => {
     const task = comparedTasks.find((name) => wordOf(name) === word.trim());
     if (task) return task;
-    throw usageError(`Models cannot be compared by ${word.trim()}.`, `Use some of ${comparedTasks.map(wordOf).join(",")}.`);
+    throw usageError(
+      `Models cannot be compared by ${word.trim()}.`,
+      `Use some of ${comparedTasks.map(wordOf).join(",")}.`,
+    );
   });
 }
 
 /** A comparison as tables. */
-export function comparisonText({ first, second }: ModelPair, { agreement, tasks, times }: Comparison): string {
-  const rows = [...tasks.map(({ task, agreement }) => agreementRow(wordOf(task), agreement)), agreementRow("all", agreement)];
+export function comparisonText(
+  { first, second }: ModelPair,
+  { agreement, tasks, times }: Comparison,
+): string {
+  const rows = [
+    ...tasks.map(({ task, agreement }) => agreementRow(wordOf(task), agreement)),
+    agreementRow("all", agreement),
+  ];
   const names = [nameOf(first), nameOf(second)];
   return [
     `${names.join(" and ")}, ${agreement.images} images\n`,
     alignColumns([["task", "questions", "tokens agree", "same answer", "box IoU"], ...rows]),
     `image features differ by ${agreement.featureError === null ? "their shape" : agreement.featureError.toExponential(1)}\n\n`,
-    alignColumns([["median time", ...names, "ratio"], timesRow("an image", times.see), timesRow("its questions", times.answer)]),
+    alignColumns([
+      ["median time", ...names, "ratio"],
+      timesRow("an image", times.see),
+      timesRow("its questions", times.answer),
+    ]),
   ].join("");
 }
 
@@ -66,8 +86,17 @@ function nameOf({ id, revision, precision }: ModelInfo): string {
   return `${id}@${revision} (${precision})`;
 }
 
-function agreementRow(name: string, { questions, tokenAgreement, exactAnswers, boxIou }: Agreement): string[] {
-  return [name, String(questions), tokenAgreement.toFixed(4), exactAnswers.toFixed(4), boxIou === null ? "" : boxIou.toFixed(4)];
+function agreementRow(
+  name: string,
+  { questions, tokenAgreement, exactAnswers, boxIou }: Agreement,
+): string[] {
+  return [
+    name,
+    String(questions),
+    tokenAgreement.toFixed(4),
+    exactAnswers.toFixed(4),
+    boxIou === null ? "" : boxIou.toFixed(4),
+  ];
 }
 
 function timesRow(name: string, { firstMs, secondMs, ratio }: Times): string[] {

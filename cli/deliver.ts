@@ -13,12 +13,30 @@ import type { Tracing } from "../core/tracing.ts";
 export async function deliver(
   config: Config,
   ports: Connection,
-  { signal, log, tracing, onAttempt }: { signal: AbortSignal; log: Log; tracing: Tracing; onAttempt?: AttemptTools["onAttempt"] },
+  {
+    signal,
+    log,
+    tracing,
+    onAttempt,
+  }: { signal: AbortSignal; log: Log; tracing: Tracing; onAttempt?: AttemptTools["onAttempt"] },
 ): Promise<void> {
-  const sender = openSender({ allowPrivate: config.fetchPrivate, totalMs: limits.webhook.timeoutMs, lookup });
+  const sender = openSender({
+    allowPrivate: config.fetchPrivate,
+    totalMs: limits.webhook.timeoutMs,
+    lookup,
+  });
   const { secret } = ports;
   try {
-    await openDeliverer({ ports, schema: buildGatewaySchema(), sender, secret, log, random: Math.random, tracing, onAttempt }).run(signal);
+    await openDeliverer({
+      ports,
+      schema: buildGatewaySchema(),
+      sender,
+      secret,
+      log,
+      random: Math.random,
+      tracing,
+      onAttempt,
+    }).run(signal);
   } finally {
     await sender.close();
   }

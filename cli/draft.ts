@@ -5,7 +5,10 @@ import path from "node:path";
  * Makes a folder: `fill` works in a hidden draft beside it, which takes its name, and the place of an older folder, only when all is there. If
  * `fill` throws, nothing is kept. What a killed process left behind is removed by the next one.
  */
-export async function makeFolder<Result>(folder: string, fill: (draft: string) => Promise<Result>): Promise<Result> {
+export async function makeFolder<Result>(
+  folder: string,
+  fill: (draft: string) => Promise<Result>,
+): Promise<Result> {
   const draft = path.join(path.dirname(folder), `.${path.basename(folder)}.draft`);
   try {
     await rm(draft, { recursive: true, force: true });

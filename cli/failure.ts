@@ -22,9 +22,13 @@ export function report(error: unknown, options: { debug: boolean }): number {
 /** What to show of an error: an AppError explains itself; of the file system's the reason is known; of anything else the message is all there is. */
 export function describeError(error: unknown): { message: string; fix: string | null } {
   if (error instanceof AppError) return { message: error.message, fix: error.fix };
-  const { message, code, path } = { ...fields(error), message: error instanceof Error ? error.message : String(error) };
+  const { message, code, path } = {
+    ...fields(error),
+    message: error instanceof Error ? error.message : String(error),
+  };
   const fault = code === undefined ? undefined : fileFaults[code];
-  if (fault && path !== undefined) return { message: `${path} ${fault}.`, fix: "Check the path and its permissions." };
+  if (fault && path !== undefined)
+    return { message: `${path} ${fault}.`, fix: "Check the path and its permissions." };
   return { message, fix: "Run it again with --debug to see where it happened." };
 }
 

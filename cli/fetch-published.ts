@@ -13,7 +13,10 @@ export async function fetchPublished(config: Config, log: Log): Promise<void> {
   const places = modelPlaces(config);
   const local = await openModels(places, async () => []).list();
   const sound = local.filter(({ fault }) => fault === null);
-  const models = await fetchModels(bucket, { into: places.pulled, has: new Set(sound.map(exactName)) });
+  const models = await fetchModels(bucket, {
+    into: places.pulled,
+    has: new Set(sound.map(exactName)),
+  });
   bucket.client.destroy();
   log.info({ bucket: bucket.name, models }, "models fetched");
 }

@@ -18,7 +18,10 @@ export const healthChecks: readonly HealthCheck[] = [
   { name: "Node.js", look: async () => checkNode() },
   { name: "npm packages", look: async () => checkPackages() },
   { name: "ONNX Runtime", look: checkProviders },
-  { name: "image library", look: async () => ok(`sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`) },
+  {
+    name: "image library",
+    look: async () => ok(`sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`),
+  },
   { name: "model", look: checkModel },
   { name: "all models", look: checkModels },
   { name: "workers", look: checkHosting },
@@ -35,28 +38,42 @@ function checkNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const isNewEnough = major > nodeMin.major || (major === nodeMin.major && minor >= nodeMin.minor);
   if (isNewEnough) return ok(process.versions.node);
-  return { status: "FAIL", detail: process.versions.node, fix: `Install Node.js ${nodeMin.major}.${nodeMin.minor} or later.` };
+  return {
+    status: "FAIL",
+    detail: process.versions.node,
+    fix: `Install Node.js ${nodeMin.major}.${nodeMin.minor} or later.`,
+  };
 }
 
 function checkPackages(): Finding {
   const manifestFile = path.join(packageRoot(), "package.json");
-  const manifest: { dependencies: Record<string, string> } = JSON.parse(readFileSync(manifestFile, "utf8")); // our own
+  const manifest: { dependencies: Record<string, string> } = JSON.parse(
+    readFileSync(manifestFile, "utf8"),
+  ); // our own
   const { resolve } = createRequire(manifestFile);
   const names = Object.keys(manifest.dependencies);
-  const missing = names.filter((name) => !resolve.paths(name)?.some((folder) => existsSync(path.join(folder, name, "package.json"))));
+  const missing = names.filter(
+    (name) =>
+      !resolve.paths(name)?.some((folder) => existsSync(path.join(folder, name, "package.json"))),
+  );
   if (missing.length === 0) return ok(`all ${names.length} are there`);
   return { status: "FAIL", detail: `missing: ${missing.join(", ")}`, fix: "Run `npm ci`." };
 }
 
 /** A provider is tried in a process of its own: a broken driver may take its process down. */
 async function checkProviders(config: Config): Promise<Finding> {
-  const names = new Set([...config.executionProviders, ...listSupportedBackends().map((backend) => backend.name)]);
+  const names = new Set([
+    ...config.executionProviders,
+    ...listSupportedBackends().map((backend) => backend.name),
+  ]);
   const works = async (name: string) =>
     run(process.execPath, [process.argv[1] ?? "", "try-provider", name]).then(
       () => true,
       () => false,
     );
-  const tried = await Promise.all([...names].map(async (name) => ({ name, isUsable: await works(name) })));
+  const tried = await Promise.all(
+    [...names].map(async (name) => ({ name, isUsable: await works(name) })),
+  );
   const usable = tried.filter(({ isUsable }) => isUsable).map(({ name }) => name);
   const others = tried.filter(({ isUsable }) => !isUsable).map(({ name }) => name);
   const detail = `${onnxRuntime.versions.node ?? "?"}, usable here: ${usable.join(", ") || "nothing"}${others.length > 0 ? ` (not: ${others.join(", ")})` : ""}`;
@@ -66,18 +83,32 @@ async function checkProviders(config: Config): Promise<Finding> {
   const taken = config.executionProviders.find((name) => usable.includes(name));
   if (taken === undefined) return { status: "FAIL", detail: `${detail}; no model can run`, fix };
   const isFallback = taken !== config.executionProviders[0];
-  return { status: "WARN", detail: isFallback ? `${detail}; models fall back to ${taken}` : detail, fix };
+  return {
+    status: "WARN",
+    detail: isFallback ? `${detail}; models fall back to ${taken}` : detail,
+    fix,
+  };
 }
 
 /** Only opens a folder that is there: a doctor leaves nothing behind. */
 async function checkStore(config: Config): Promise<Finding> {
-  if (config.store === "embedded" && !existsSync(config.dataDir)) return ok(`${config.dataDir} is made at the first start`);
+  if (config.store === "embedded" && !existsSync(config.dataDir))
+    return ok(`${config.dataDir} is made at the first start`);
   const ports = await connect(config);
   try {
     const { visible, inFlight, dead } = await ports.queue.depth();
-    const place = config.store === "aws" ? `the table ${config.awsTable} in ${config.awsRegion}` : config.dataDir;
+    const place =
+      config.store === "aws"
+        ? `the table ${config.awsTable} in ${config.awsRegion}`
+        : config.dataDir;
     const detail = `${place}: ${visible} runs wait, ${inFlight} are worked on, ${dead} were given up`;
-    return dead === 0 ? ok(detail) : { status: "WARN", detail, fix: "Workers died on these runs: look for the reason in their logs." };
+    return dead === 0
+      ? ok(detail)
+      : {
+          status: "WARN",
+          detail,
+          fix: "Workers died on these runs: look for the reason in their logs.",
+        };
   } finally {
     await ports.close();
   }
@@ -109,5 +140,9 @@ async function checkPort({ host, port, publicUrl }: Config): Promise<Finding> {
     () => false,
   );
   if (isOurs) return ok(`${port} of ${host}: Vedere answers there already`);
-  return { status: "WARN", detail: `${port} of ${host} cannot be had (${code})`, fix: "Choose another with --port or VEDERE_PORT." };
+  return {
+    status: "WARN",
+    detail: `${port} of ${host} cannot be had (${code})`,
+    fix: "Choose another with --port or VEDERE_PORT.",
+  };
 }

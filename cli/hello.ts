@@ -26,7 +26,10 @@ const query = `mutation Hello($base64: String!) {
  * Writes DIR/hello.json, a first request with a sample image in it (too long for a command line), and returns the curl line that sends it.
  */
 export async function prepareHello(dataDir: string, gatewayUrl: string): Promise<string> {
-  const base64 = await readFile(path.join(packageRoot(), "models", "samples", "harbour.jpg"), "base64");
+  const base64 = await readFile(
+    path.join(packageRoot(), "models", "samples", "harbour.jpg"),
+    "base64",
+  );
   const file = path.join(dataDir, "hello.json");
   await writeFile(file, `${JSON.stringify({ query, variables: { base64 } })}\n`);
   const authorization = `"authorization: Bearer $(cat ${shellWord(localKeyFile(dataDir))})"`;

@@ -33,7 +33,11 @@ const known: Readonly<Record<string, { repository: string; manifest: PulledManif
 export const shortNames: readonly string[] = Object.keys(known);
 
 /** What to fetch for a short name or for the owner/name of any repository in the same layout. Throws AppError INVALID. */
-export function knownModel(name: string): { id: string; repository: string; manifest: PulledManifest } {
+export function knownModel(name: string): {
+  id: string;
+  repository: string;
+  manifest: PulledManifest;
+} {
   const short = name.toLowerCase();
   const listed = Object.hasOwn(known, short) ? known[short] : undefined;
   if (listed) return { id: short, ...listed };
@@ -43,10 +47,19 @@ export function knownModel(name: string): { id: string; repository: string; mani
       `${name} is no model of the hub.`,
       `Use ${shortNames.join(", ")}, or owner/name of a repository in the same ONNX layout.`,
     );
-  return { id: last.toLowerCase(), repository: name, manifest: { description: `${name} from the hub.` } };
+  return {
+    id: last.toLowerCase(),
+    repository: name,
+    manifest: { description: `${name} from the hub.` },
+  };
 }
 
-function publicModel(name: string, description: string): { repository: string; manifest: PulledManifest } {
-  const tasks = visionTasks.map((task) => task.name).filter((task) => task !== "ASK" || name.endsWith("-ft"));
+function publicModel(
+  name: string,
+  description: string,
+): { repository: string; manifest: PulledManifest } {
+  const tasks = visionTasks
+    .map((task) => task.name)
+    .filter((task) => task !== "ASK" || name.endsWith("-ft"));
   return { repository: `onnx-community/${name}`, manifest: { description, licence: "MIT", tasks } };
 }

@@ -25,6 +25,9 @@ export async function findModel(models: Models, name: string | null): Promise<Mo
     return resolveModel(all, name);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "MODEL_NOT_FOUND") throw error;
-    throw new AppError(error.code, error.message, { fix: `${error.fix} \`vedere models pull\` fetches more.`, cause: error });
+    throw new AppError(error.code, error.message, {
+      fix: `${error.fix} \`vedere models pull\` fetches more.`,
+      cause: error,
+    });
   }
 }

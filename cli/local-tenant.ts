@@ -26,11 +26,20 @@ export async function localKey(
   });
   const parsed = parseKey(kept.trim());
   const stored = parsed && (await ports.tenants.findKey(parsed.id));
-  if (parsed && stored && keyAdmits(stored, parsed.secret, { pepper: ports.secret, now: ports.clock.now() }))
+  if (
+    parsed &&
+    stored &&
+    keyAdmits(stored, parsed.secret, { pepper: ports.secret, now: ports.clock.now() })
+  )
     return { text: kept.trim(), isNew: false };
   const now = ports.clock.now();
-  if (!(await ports.tenants.get(localTenant.id))) await ports.tenants.create({ ...localTenant, createdAt: now, disabledAt: null });
-  const { text, key } = mintKey({ tenantId: localTenant.id, name: "local.key", scopes, expiresAt: null }, ports.secret, now);
+  if (!(await ports.tenants.get(localTenant.id)))
+    await ports.tenants.create({ ...localTenant, createdAt: now, disabledAt: null });
+  const { text, key } = mintKey(
+    { tenantId: localTenant.id, name: "local.key", scopes, expiresAt: null },
+    ports.secret,
+    now,
+  );
   await ports.tenants.createKey(key);
   await writeFileDurably(file, [Buffer.from(`${text}\n`)]);
   return { text, isNew: true };

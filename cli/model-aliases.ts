@@ -12,12 +12,18 @@ interface DataOption {
 /** `vedere models alias`: lets a name lead to a model. Throws AppError: INVALID, and MODEL_NOT_FOUND or MODEL_UNAVAILABLE where no model that can be run is at its end. */
 export async function setAlias(name: string, target: string, options: DataOption): Promise<void> {
   if (!/^\w[\w./-]*$/.test(name))
-    throw usageError(`${JSON.stringify(name)} is no name for an alias.`, "Use letters, digits, and . _ - / after the first.");
+    throw usageError(
+      `${JSON.stringify(name)} is no name for an alias.`,
+      "Use letters, digits, and . _ - / after the first.",
+    );
   const config = readConfig(undefined, { dataDir: options.data });
   const { models, registry, close } = await connectModels(config, { isMade: true });
   try {
     if (!registry) throw new Error("There is no store.");
-    const [all, aliases] = [await models.list(), (await registry.aliases()).filter((alias) => alias.name !== name)];
+    const [all, aliases] = [
+      await models.list(),
+      (await registry.aliases()).filter((alias) => alias.name !== name),
+    ];
     if (finalTarget(aliases, target, name) === null) {
       throw usageError(
         `${name} would lead to itself through ${target}.`,

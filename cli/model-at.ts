@@ -15,12 +15,19 @@ export async function modelAt(place: string, config: Config): Promise<ModelInfo>
   const state = /[/\\]/.test(place) ? await lookAt(path.resolve(place)) : null;
   if (!state) return findModel(await openLocalModels(config), place);
   const model = await readModelFolder(state, modelPlaces(config).wish);
-  if (model.precision === "unknown") throw new AppError("MODEL_UNAVAILABLE", `The model in ${state.folder} cannot be run. ${model.fault}`);
+  if (model.precision === "unknown")
+    throw new AppError(
+      "MODEL_UNAVAILABLE",
+      `The model in ${state.folder} cannot be run. ${model.fault}`,
+    );
   return { ...model, fault: null, isDefault: true, aliases: [] };
 }
 
 /** An engine for one model alone, whatever else is on this machine. */
-export function engineFor(model: ModelInfo, config: Pick<Config, "executionProviders" | "threads">): Engine {
+export function engineFor(
+  model: ModelInfo,
+  config: Pick<Config, "executionProviders" | "threads">,
+): Engine {
   const { executionProviders, threads } = config;
   return openEngine({ models: { list: async () => [model] }, executionProviders, threads });
 }

@@ -13,10 +13,15 @@ interface ListOptions {
 
 /** `vedere models list`: the models of this machine, broken ones too, what the workers do with them, and their aliases. */
 export async function listModels(options: ListOptions): Promise<void> {
-  const { models, registry, clock, close } = await connectModels(readConfig(undefined, { dataDir: options.data }));
+  const { models, registry, clock, close } = await connectModels(
+    readConfig(undefined, { dataDir: options.data }),
+  );
   try {
     const reports = (await registry?.reports(clock.now() - reportLifetimeMs)) ?? [];
-    const all = (await models.list()).map((model) => ({ ...model, ...modelStatus(model, reports) }));
+    const all = (await models.list()).map((model) => ({
+      ...model,
+      ...modelStatus(model, reports),
+    }));
     if (options.json) return void process.stdout.write(`${JSON.stringify(all, null, 2)}\n`);
     for (const model of all) process.stdout.write(textOf(model));
     for (const alias of danglingAliases(all, (await registry?.aliases()) ?? []))
@@ -27,9 +32,13 @@ export async function listModels(options: ListOptions): Promise<void> {
 }
 
 /** Aliases at whose end there is no model, or only broken ones. */
-export function danglingAliases(models: readonly ModelInfo[], aliases: readonly ModelAlias[]): ModelAlias[] {
+export function danglingAliases(
+  models: readonly ModelInfo[],
+  aliases: readonly ModelAlias[],
+): ModelAlias[] {
   const sound = models.filter(({ fault }) => fault === null);
-  const isThere = (name: string | null) => sound.some((model) => model.id === name || exactName(model) === name);
+  const isThere = (name: string | null) =>
+    sound.some((model) => model.id === name || exactName(model) === name);
   return aliases.filter(({ name, target }) => !isThere(finalTarget(aliases, target, name)));
 }
 

@@ -4,7 +4,16 @@ import type { Log } from "../api/context.ts";
 import type { Tracing } from "../core/tracing.ts";
 
 /** Traces of one process of the service, as the settings say: by default none. */
-export function tracingOf({ otlpEndpoint, otlpHeaders }: Config, part: "gateway" | "worker" | "deliverer", log: Log): Promise<Tracing> {
+export function tracingOf(
+  { otlpEndpoint, otlpHeaders }: Config,
+  part: "gateway" | "worker" | "deliverer",
+  log: Log,
+): Promise<Tracing> {
   const warn = (message: string, fields: object) => log.error(fields, message);
-  return openTracing({ endpoint: otlpEndpoint, headers: otlpHeaders, serviceName: `vedere-${part}`, warn });
+  return openTracing({
+    endpoint: otlpEndpoint,
+    headers: otlpHeaders,
+    serviceName: `vedere-${part}`,
+    warn,
+  });
 }

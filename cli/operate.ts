@@ -24,7 +24,9 @@ export async function operate<Result>(
   const ports = await connectTenants(readConfig(undefined, { dataDir: options.data }));
   try {
     const result = await work(ports);
-    process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : textOf(result, ports.clock.now()));
+    process.stdout.write(
+      options.json ? `${JSON.stringify(result, null, 2)}\n` : textOf(result, ports.clock.now()),
+    );
   } finally {
     ports.close();
   }

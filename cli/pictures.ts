@@ -11,7 +11,13 @@ export function samplesFolder(): string {
 
 /** The images of a folder, by name; they are read when they are looked at. Throws AppError INVALID where there are none. */
 export async function picturesIn(folder: string): Promise<Picture[]> {
-  const names = (await readdir(folder)).filter((name) => /\.(jpe?g|png|webp|gif)$/i.test(name)).sort();
-  if (names.length === 0) throw usageError(`There are no images in ${folder}.`, "Name a folder of JPEG, PNG, WebP or GIF files.");
+  const names = (await readdir(folder))
+    .filter((name) => /\.(jpe?g|png|webp|gif)$/i.test(name))
+    .sort();
+  if (names.length === 0)
+    throw usageError(
+      `There are no images in ${folder}.`,
+      "Name a folder of JPEG, PNG, WebP or GIF files.",
+    );
   return names.map((name) => ({ name, read: () => readFile(path.join(folder, name)) }));
 }

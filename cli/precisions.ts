@@ -7,7 +7,8 @@ export function parsePrecisions(text: string, subcommand: string): Precisions {
   try {
     return precisionsOf(text);
   } catch (error) {
-    if (error instanceof AppError) throw usageError(error.message, error.fix ?? `See \`vedere models ${subcommand} --help\`.`);
+    if (error instanceof AppError)
+      throw usageError(error.message, error.fix ?? `See \`vedere models ${subcommand} --help\`.`);
     throw error;
   }
 }

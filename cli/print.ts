@@ -31,7 +31,11 @@ export function alignColumns(lines: readonly (readonly string[])[]): string {
       widths[i] = Math.max(widths[i] ?? 0, cell.length);
     });
   }
-  return lines.map((line) => `  ${line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd().concat("\n")).join("");
+  return lines
+    .map((line) =>
+      `  ${line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd().concat("\n"),
+    )
+    .join("");
 }
 
 /** A share from 0 to 1 for readers, rounded down: only all is 100 %. */
@@ -42,7 +46,9 @@ export function percent(share: number): string {
 function cells({ text, score, box, note = "" }: Row): string[] {
   const shown = text.replace(/\s*\n\s*/g, " / ").replace(/\p{Cc}+/gu, " "); // an answer must not steer the terminal
   if (!box) return [score.toFixed(2), shown];
-  const place = [box.x0, box.y0, box.x1, box.y1].map((value) => value.toFixed(1).padStart(6)).join(" ");
+  const place = [box.x0, box.y0, box.x1, box.y1]
+    .map((value) => value.toFixed(1).padStart(6))
+    .join(" ");
   return [...(shown === "" ? [] : [shown]), score.toFixed(2), place, note];
 }
 
@@ -58,7 +64,9 @@ function rowsOf(result: TaskResult): Row[] {
     case "RegionProposalsResult":
       return result.regions.map((region) => ({ text: "", ...region }));
     case "GroundingResult":
-      return result.phrases.flatMap(({ text, boxes, scores }) => boxes.map((box, i) => ({ text, box, score: scores[i] ?? 0 })));
+      return result.phrases.flatMap(({ text, boxes, scores }) =>
+        boxes.map((box, i) => ({ text, box, score: scores[i] ?? 0 })),
+      );
     case "OcrResult":
       return result.regions.length > 0 ? result.regions.map(lineRow) : [result];
     case "SegmentationResult":
@@ -66,7 +74,11 @@ function rowsOf(result: TaskResult): Row[] {
     case "RegionTextResult":
       return [{ text: result.text, score: result.score, box: result.region }];
     case "PromptResult": {
-      const found = [...result.objects.map(objectRow), ...result.regions.map(lineRow), ...result.instances.map(instanceRow)];
+      const found = [
+        ...result.objects.map(objectRow),
+        ...result.regions.map(lineRow),
+        ...result.instances.map(instanceRow),
+      ];
       return found.length > 0 ? found : [{ text: result.text, score: result.score }];
     }
   }

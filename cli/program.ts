@@ -18,7 +18,9 @@ export async function runCommandLine(): Promise<void> {
   const debug = () => program.opts<{ debug?: true }>().debug === true;
 
   program
-    .description("A vision API you host yourself: images in, typed GraphQL results out, answered by Florence-2.")
+    .description(
+      "A vision API you host yourself: images in, typed GraphQL results out, answered by Florence-2.",
+    )
     .version(version())
     .option("--debug", "show where an error happened")
     .exitOverride()
@@ -52,6 +54,10 @@ Settings come from options, else from VEDERE_* variables. Exit codes: 0 done, 1 
 }
 
 function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(path.join(packageRoot(), "package.json"), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "unknown";
+  const manifest: unknown = JSON.parse(
+    readFileSync(path.join(packageRoot(), "package.json"), "utf8"),
+  );
+  return typeof manifest === "object" && manifest !== null && "version" in manifest
+    ? String(manifest.version)
+    : "unknown";
 }

@@ -18,7 +18,8 @@ export function openProgress(show: (amount: number) => string): Progress {
     clearOnComplete: true,
     gracefulExit: false, // Ctrl-C is not the bar's to answer; it leaves the terminal as it found it even when it is killed
     linewrap: true,
-    formatValue: (value, _options, type) => (type === "value" || type === "total" ? show(value) : String(value)),
+    formatValue: (value, _options, type) =>
+      type === "value" || type === "total" ? show(value) : String(value),
   });
   const state = { total: 0, done: 0, item: "" };
   const draw = () => {

@@ -2,7 +2,13 @@ import type { Config } from "../adapters/config.ts";
 import type { ModelInfo } from "../core/ports.ts";
 import { checkBatches } from "../inference/build/self-check.ts";
 import { type Agreement, agreementOf } from "../inference/compare/agreement.ts";
-import { interviewOptions, type Observation, observe, type Party, type Picture } from "../inference/compare/observe.ts";
+import {
+  interviewOptions,
+  type Observation,
+  observe,
+  type Party,
+  type Picture,
+} from "../inference/compare/observe.ts";
 import { commonQuestions } from "../inference/compare/questions.ts";
 import { engineFor } from "./model-at.ts";
 
@@ -37,31 +43,58 @@ const questions = commonQuestions();
  * the model itself where that is its precision, null where the reference is another. It must answer in batches as it does alone, and where there
  * is no other reference this is what is compared. Throws AppError: MODEL_FAILED, of the pictures, CANCELED.
  */
-export async function proveModel(built: ModelInfo, exact: ModelInfo | null, proof: Proof, hooks: ProofHooks): Promise<Parity> {
+export async function proveModel(
+  built: ModelInfo,
+  exact: ModelInfo | null,
+  proof: Proof,
+  hooks: ProofHooks,
+): Promise<Parity> {
   const isExact = exact === built;
   const agreementMin = proof.agreementMin ?? (isExact ? 0.999 : 0.98);
   const brief = { questions, options: { ...interviewOptions, maxTokens: 32 } };
-  const itself = exact && (await withModel(exact, hooks, (party) => checkBatches(party, brief, hooks.signal)));
+  const itself =
+    exact && (await withModel(exact, hooks, (party) => checkBatches(party, brief, hooks.signal)));
   const reference = proof.reference ?? exact ?? built;
-  if (reference === built && itself) return rounded({ reference: "itself, without batches", agreementMin, ...itself });
+  if (reference === built && itself)
+    return rounded({ reference: "itself, without batches", agreementMin, ...itself });
   hooks.onPictures(2 * proof.pictures.length);
-  const [wanted, given] = [await hear(reference, proof.pictures, hooks), await hear(built, proof.pictures, hooks)];
-  const name = reference === exact ? "the same weights in fp32" : `${reference.id}@${reference.revision} in ${reference.precision}`;
+  const [wanted, given] = [
+    await hear(reference, proof.pictures, hooks),
+    await hear(built, proof.pictures, hooks),
+  ];
+  const name =
+    reference === exact
+      ? "the same weights in fp32"
+      : `${reference.id}@${reference.revision} in ${reference.precision}`;
   return rounded({ reference: name, agreementMin, ...agreementOf(wanted, given) });
 }
 
-function hear(model: ModelInfo, pictures: readonly Picture[], hooks: ProofHooks): Promise<Observation[]> {
+function hear(
+  model: ModelInfo,
+  pictures: readonly Picture[],
+  hooks: ProofHooks,
+): Promise<Observation[]> {
   return withModel(model, hooks, async (party) => {
     const observations: Observation[] = [];
     for (const picture of pictures) {
-      observations.push(await observe(party, picture, { questions, options: interviewOptions, signal: hooks.signal }));
+      observations.push(
+        await observe(party, picture, {
+          questions,
+          options: interviewOptions,
+          signal: hooks.signal,
+        }),
+      );
       hooks.onPicture();
     }
     return observations;
   });
 }
 
-async function withModel<Result>(model: ModelInfo, { config }: ProofHooks, use: (party: Party) => Promise<Result>): Promise<Result> {
+async function withModel<Result>(
+  model: ModelInfo,
+  { config }: ProofHooks,
+  use: (party: Party) => Promise<Result>,
+): Promise<Result> {
   const engine = engineFor(model, config);
   try {
     return await use({ engine, model: model.id });
@@ -72,6 +105,9 @@ async function withModel<Result>(model: ModelInfo, { config }: ProofHooks, use: 
 
 /** Six digits are more than enough for a file that people read. */
 function rounded(parity: Parity): Parity {
-  const entries = Object.entries(parity).map(([name, value]) => [name, typeof value === "number" ? Number(value.toPrecision(6)) : value]);
+  const entries = Object.entries(parity).map(([name, value]) => [
+    name,
+    typeof value === "number" ? Number(value.toPrecision(6)) : value,
+  ]);
   return Object.fromEntries(entries);
 }

@@ -1,5 +1,11 @@
 import path from "node:path";
-import { type PublishedModel, publishCard, publishedFile, publishedModels, publishFile } from "../adapters/aws/s3-models.ts";
+import {
+  type PublishedModel,
+  publishCard,
+  publishedFile,
+  publishedModels,
+  publishFile,
+} from "../adapters/aws/s3-models.ts";
 import type { Bucket } from "../adapters/aws/s3-objects.ts";
 import { writeFileDurably } from "../adapters/disk.ts";
 import { lookAt } from "../adapters/model-folder.ts";
@@ -18,13 +24,23 @@ export async function publishModel(
   const { folder, id, description, revision, precision, tasks, defaults } = info;
   const state = await lookAt(folder);
   if (!state?.files.has("vedere.json")) {
-    throw new AppError("INVALID", `The model in ${folder} has no vedere.json, which names its id and revision.`, {
-      fix: "Fetch or build it with `vedere models pull|build`, which write one.",
-    });
+    throw new AppError(
+      "INVALID",
+      `The model in ${folder} has no vedere.json, which names its id and revision.`,
+      {
+        fix: "Fetch or build it with `vedere models pull|build`, which write one.",
+      },
+    );
   }
-  const names = [...state.files].filter(([name]) => name !== "onnx" && !name.endsWith(".safetensors"));
+  const names = [...state.files].filter(
+    ([name]) => name !== "onnx" && !name.endsWith(".safetensors"),
+  );
   const files = await Promise.all(
-    names.map(async ([name, bytes]) => ({ path: name, bytes, sha256: await sha256Of(path.join(folder, name)) })),
+    names.map(async ([name, bytes]) => ({
+      path: name,
+      bytes,
+      sha256: await sha256Of(path.join(folder, name)),
+    })),
   );
   const model = { id, description, revision, precision, tasks, defaults, files, publishedAt: now };
   for (const file of files) {
@@ -39,18 +55,29 @@ export async function publishModel(
  * Fetches the models of a bucket that this machine lacks into folders under `into`, but for those of `has`, by `id@revision`. Each folder appears
  * when all of its files are there and have their sha256. Returns the names of the new ones. Throws AppError MODEL_UNAVAILABLE.
  */
-export async function fetchModels(bucket: Bucket, { into, has }: { into: string; has: ReadonlySet<string> }): Promise<string[]> {
+export async function fetchModels(
+  bucket: Bucket,
+  { into, has }: { into: string; has: ReadonlySet<string> },
+): Promise<string[]> {
   const fetched: string[] = [];
   for (const model of await publishedModels(bucket)) {
     if (has.has(exactName(model))) continue;
     const folder = path.join(into, exactName(model));
     await makeFolder(folder, async (draft) => {
-      for (const file of model.files) await writeFileDurably(path.join(draft, file.path), await publishedFile(bucket, model, file.path));
+      for (const file of model.files)
+        await writeFileDurably(
+          path.join(draft, file.path),
+          await publishedFile(bucket, model, file.path),
+        );
       const faults = await compareFiles(draft, model.files);
       if (faults.length === 0) return;
-      throw new AppError("MODEL_UNAVAILABLE", `${exactName(model)} came damaged from the bucket ${bucket.name}: ${faults.join("; ")}.`, {
-        fix: "Publish it again with `vedere models publish`.",
-      });
+      throw new AppError(
+        "MODEL_UNAVAILABLE",
+        `${exactName(model)} came damaged from the bucket ${bucket.name}: ${faults.join("; ")}.`,
+        {
+          fix: "Publish it again with `vedere models publish`.",
+        },
+      );
     });
     fetched.push(exactName(model));
   }

@@ -1,6 +1,12 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { fetchFile, type HubAccess, type HubFile, openSnapshot, type Snapshot } from "../adapters/hub.ts";
+import {
+  fetchFile,
+  type HubAccess,
+  type HubFile,
+  openSnapshot,
+  type Snapshot,
+} from "../adapters/hub.ts";
 import { AppError } from "../core/errors.ts";
 import { graphNames, precisionSuffixes } from "../core/model-layout.ts";
 import { type Precisions, precisionName } from "../inference/florence2/model-files.ts";
@@ -41,13 +47,23 @@ export async function pullModel(hub: HubAccess, request: PullRequest): Promise<P
   const complete = { id, folder, commit: snapshot.commit };
   const precision = precisionName(request.precisions);
   const written = { id, ...manifest, revision: snapshot.commit, precision };
-  const isThere = (await manifestText(folder)) === textOf(written) && (await checkChecksums(folder))?.length === 0;
+  const isThere =
+    (await manifestText(folder)) === textOf(written) &&
+    (await checkChecksums(folder))?.length === 0;
   if (isThere) return { ...complete, isNew: false };
 
-  const staging = path.join(request.into, `.${id}@${snapshot.commit}.${precision.replace(/[^\w]+/g, "-")}`);
+  const staging = path.join(
+    request.into,
+    `.${id}@${snapshot.commit}.${precision.replace(/[^\w]+/g, "-")}`,
+  );
   await mkdir(staging, { recursive: true });
   request.onFiles(files);
-  for (const file of files) await fetchFile(hub, snapshot, { file, folder: staging, onBytes: (bytes) => request.onBytes(file, bytes) });
+  for (const file of files)
+    await fetchFile(hub, snapshot, {
+      file,
+      folder: staging,
+      onBytes: (bytes) => request.onBytes(file, bytes),
+    });
   await writeChecksums(
     staging,
     files.map((file) => file.path),
@@ -61,7 +77,10 @@ export async function pullModel(hub: HubAccess, request: PullRequest): Promise<P
 function chooseFiles({ repository, files }: Snapshot, precisions: Precisions): HubFile[] {
   // Large graphs keep their weights beside them, in .onnx_data, .onnx_data_1 …
   const find = (name: string) =>
-    files.filter(({ path: file }) => file.startsWith(name) && /^(_data(_\d+)?)?$/.test(file.slice(name.length)));
+    files.filter(
+      ({ path: file }) =>
+        file.startsWith(name) && /^(_data(_\d+)?)?$/.test(file.slice(name.length)),
+    );
   const need = (...names: string[]) => {
     const found = names.map(find);
     const missing = names.filter((_, i) => found[i]?.length === 0);
@@ -72,8 +91,13 @@ function chooseFiles({ repository, files }: Snapshot, precisions: Precisions): H
   };
   const graphs = graphNames.flatMap((graph) => {
     const file = (name: string) => `onnx/${name}${precisionSuffixes[precisions[graph]]}.onnx`;
-    const isSplit = graph === "decoder_model_merged" && find(file(graph)).length === 0 && find(file("decoder_model")).length > 0;
-    return isSplit ? need(file("decoder_model"), file("decoder_with_past_model")) : need(file(graph));
+    const isSplit =
+      graph === "decoder_model_merged" &&
+      find(file(graph)).length === 0 &&
+      find(file("decoder_model")).length > 0;
+    return isSplit
+      ? need(file("decoder_model"), file("decoder_with_past_model"))
+      : need(file(graph));
   });
   const optional = ["preprocessor_config.json", "generation_config.json"].flatMap(find);
   return [...need("config.json", "tokenizer.json"), ...optional, ...graphs];

@@ -13,7 +13,8 @@ export async function serveMetrics(
 ): Promise<() => void> {
   if (metricsPort === null) return () => {};
   const server = createServer((request, response) => {
-    if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
+    if (request.method !== "GET" || request.url !== "/metrics")
+      return void response.writeHead(404).end();
     collect()
       .then(metricsText)
       .then(
@@ -24,7 +25,13 @@ export async function serveMetrics(
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
       const fix = "Choose another with VEDERE_METRICS_PORT.";
-      reject(new AppError("SETTING_INVALID", `/metrics cannot be served on port ${metricsPort} of ${host}.`, { fix, cause }));
+      reject(
+        new AppError(
+          "SETTING_INVALID",
+          `/metrics cannot be served on port ${metricsPort} of ${host}.`,
+          { fix, cause },
+        ),
+      );
     });
     server.listen(metricsPort, host, resolve);
   });

@@ -22,7 +22,12 @@ const wellAfterMs = 60_000;
  * Keeps worker processes running: `vedere worker` with `args`, each started again when it dies, ever later while it dies early. Aborting
  * `signal` stops them gracefully: each finishes the run that it has.
  */
-export function superviseWorkers(setup: { count: number; args: readonly string[]; signal: AbortSignal; log: Log }): Workers {
+export function superviseWorkers(setup: {
+  count: number;
+  args: readonly string[];
+  signal: AbortSignal;
+  log: Log;
+}): Workers {
   const { signal, log } = setup;
   const children = new Set<ChildProcess>();
   const { promise: ready, resolve: setReady } = promiseWithResolver();
@@ -61,7 +66,8 @@ export function superviseWorkers(setup: { count: number; args: readonly string[]
   return {
     ready,
     ended: Promise.all(kept).then(() => undefined),
-    metrics: async () => (await Promise.all([...children].map(metricsOf))).filter((values) => values !== null),
+    metrics: async () =>
+      (await Promise.all([...children].map(metricsOf))).filter((values) => values !== null),
     kill() {
       for (const child of children) child.kill("SIGKILL");
     },
@@ -79,7 +85,8 @@ function metricsOf(child: ChildProcess): Promise<MetricObject[] | null> {
       resolve(values);
     };
     const hear = (message: unknown) => {
-      if (typeof message === "object" && message !== null && "metrics" in message) end(message.metrics as MetricObject[]);
+      if (typeof message === "object" && message !== null && "metrics" in message)
+        end(message.metrics as MetricObject[]);
     };
     const timer = setTimeout(end, metricsTimeoutMs, null);
     child.on("message", hear);

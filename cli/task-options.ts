@@ -29,20 +29,31 @@ const recipes: Readonly<Record<TaskName, Recipe>> = {
   DETECT_OBJECTS: { takes: ["label"], input: ({ label }) => (label ? { labels: label } : {}) },
   DESCRIBE_REGIONS: { takes: [], input: () => ({}) },
   PROPOSE_REGIONS: { takes: [], input: () => ({}) },
-  GROUND_PHRASES: { takes: ["text"], input: ({ text }) => (text === undefined ? {} : { caption: text }) },
+  GROUND_PHRASES: {
+    takes: ["text"],
+    input: ({ text }) => (text === undefined ? {} : { caption: text }),
+  },
   READ_TEXT: { takes: ["lines"], input: ({ lines = false }) => ({ regions: lines }) },
   SEGMENT: {
     takes: ["text", "region"],
     needs: ["text", "region"],
-    input: ({ text, region }) => (region ? { region: { ...region, unit: "PIXEL" } } : { expression: text }),
+    input: ({ text, region }) =>
+      region ? { region: { ...region, unit: "PIXEL" } } : { expression: text },
   },
   DESCRIBE_REGION: {
     takes: ["region", "as"],
     needs: ["region"],
-    input: ({ region, as = "description" }) => ({ region: { ...region, unit: "PIXEL" }, as: constant(as) }),
+    input: ({ region, as = "description" }) => ({
+      region: { ...region, unit: "PIXEL" },
+      as: constant(as),
+    }),
   },
   ASK: { takes: ["text"], needs: ["text"], input: ({ text }) => ({ question: text }) },
-  PROMPT: { takes: ["text", "grammar"], needs: ["text"], input: ({ text, grammar = "text" }) => ({ text, grammar: constant(grammar) }) },
+  PROMPT: {
+    takes: ["text", "grammar"],
+    needs: ["text"],
+    input: ({ text, grammar = "text" }) => ({ text, grammar: constant(grammar) }),
+  },
 };
 
 /** The task names of the command line: the fields of the API's TaskInput, written with hyphens. */
@@ -54,16 +65,26 @@ export function wordOf(name: TaskName): string {
 }
 
 /** The tasks that were asked for, in that order. Throws AppError INVALID for what is missing or fits none of them. */
-export function tasksFrom(words: readonly string[], options: TaskOptions, generate: Readonly<Record<string, unknown>>): TaskRequest[] {
+export function tasksFrom(
+  words: readonly string[],
+  options: TaskOptions,
+  generate: Readonly<Record<string, unknown>>,
+): TaskRequest[] {
   const chosen = words.map((word) => {
     const task = visionTasks.find(({ name }) => wordOf(name) === word);
     if (!task) throw usageError(`There is no task ${word}.`, `Use one of ${taskWords.join(", ")}.`);
     return { name: task.name, recipe: recipes[task.name] };
   });
   for (const option of optionNames) {
-    if (options[option] === undefined || chosen.some(({ recipe }) => recipe.takes.includes(option))) continue;
-    const fitting = visionTasks.filter(({ name }) => recipes[name].takes.includes(option)).map(({ name }) => wordOf(name));
-    throw usageError(`--${option} means nothing to ${words.join(", ")}.`, `Use it with --task ${fitting.join(" or ")}.`);
+    if (options[option] === undefined || chosen.some(({ recipe }) => recipe.takes.includes(option)))
+      continue;
+    const fitting = visionTasks
+      .filter(({ name }) => recipes[name].takes.includes(option))
+      .map(({ name }) => wordOf(name));
+    throw usageError(
+      `--${option} means nothing to ${words.join(", ")}.`,
+      `Use it with --task ${fitting.join(" or ")}.`,
+    );
   }
   return chosen.map(({ name, recipe }) => {
     const { needs } = recipe;
@@ -77,7 +98,15 @@ export function tasksFrom(words: readonly string[], options: TaskOptions, genera
   });
 }
 
-const optionNames = ["text", "label", "region", "detail", "as", "lines", "grammar"] as const satisfies readonly (keyof TaskOptions)[];
+const optionNames = [
+  "text",
+  "label",
+  "region",
+  "detail",
+  "as",
+  "lines",
+  "grammar",
+] as const satisfies readonly (keyof TaskOptions)[];
 
 function constant(word: string): string {
   return word.toUpperCase().replaceAll("-", "_");

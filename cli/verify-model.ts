@@ -22,23 +22,32 @@ export interface Verification {
  */
 export async function verifyModel(info: ModelInfo): Promise<Verification> {
   const faults = info.fault === null ? [] : [info.fault];
-  const listed = await readManifest(info.folder).then((manifest) => manifest?.files ?? null, tell(faults));
+  const listed = await readManifest(info.folder).then(
+    (manifest) => manifest?.files ?? null,
+    tell(faults),
+  );
   const changed = await checkChecksums(info.folder);
   faults.push(...(changed ?? []), ...(listed ? await compareFiles(info.folder, listed) : []));
   try {
     const files = await findModelFiles(info);
     const { layers } = (await readModelConfig(info.folder)).decoder;
-    for (const [file, layouts] of graphsOf(files, layers)) faults.push(...(await checkGraph(info.folder, file, layouts)));
+    for (const [file, layouts] of graphsOf(files, layers))
+      faults.push(...(await checkGraph(info.folder, file, layouts)));
   } catch (error) {
     tell(faults)(error);
   }
-  return { model: info.id, hasChecksums: changed !== null || listed !== null, faults: [...new Set(faults)] };
+  return {
+    model: info.id,
+    hasChecksums: changed !== null || listed !== null,
+    faults: [...new Set(faults)],
+  };
 }
 
 /** What every graph file must have. */
 function graphsOf(files: ModelFiles, layers: number): Map<string, Layout[]> {
   const graphs = new Map<string, Layout[]>();
-  const expect = (file: string, layout: Layout) => graphs.set(file, [...(graphs.get(file) ?? []), layout]);
+  const expect = (file: string, layout: Layout) =>
+    graphs.set(file, [...(graphs.get(file) ?? []), layout]);
   const seen = (prefix: string) => caches(prefix, layers, ["encoder"]);
   const said = (prefix: string) => caches(prefix, layers, ["decoder"]);
   expect(files.vision, { inputs: ["pixel_values"], outputs: ["image_features"] });
@@ -48,7 +57,13 @@ function graphsOf(files: ModelFiles, layers: number): Map<string, Layout[]> {
     outputs: ["last_hidden_state", ...(files.layout === "step" ? seen("present") : [])],
   });
   if (files.layout === "step") {
-    const steps = ["inputs_embeds", "position", "encoder_attention_mask", "past_bias", "locations_only"];
+    const steps = [
+      "inputs_embeds",
+      "position",
+      "encoder_attention_mask",
+      "past_bias",
+      "locations_only",
+    ];
     expect(files.decoder.next, {
       inputs: [...steps, ...seen("past_key_values"), ...said("past_key_values")],
       outputs: ["logits", ...said("present")],
@@ -60,7 +75,12 @@ function graphsOf(files: ModelFiles, layers: number): Map<string, Layout[]> {
     outputs: ["logits", ...said("present"), ...seen("present")],
   });
   expect(files.decoder.next, {
-    inputs: ["inputs_embeds", "encoder_attention_mask", ...said("past_key_values"), ...seen("past_key_values")],
+    inputs: [
+      "inputs_embeds",
+      "encoder_attention_mask",
+      ...said("past_key_values"),
+      ...seen("past_key_values"),
+    ],
     outputs: ["logits", ...said("present")],
   });
   return graphs;
@@ -87,22 +107,33 @@ interface Layout {
   readonly outputs: readonly string[];
 }
 
-async function checkGraph(folder: string, file: string, layouts: readonly Layout[]): Promise<string[]> {
+async function checkGraph(
+  folder: string,
+  file: string,
+  layouts: readonly Layout[],
+): Promise<string[]> {
   let session: InferenceSession;
   try {
-    session = await InferenceSession.create(path.join(folder, file), { executionProviders: ["cpu"], logSeverityLevel: 4 });
+    session = await InferenceSession.create(path.join(folder, file), {
+      executionProviders: ["cpu"],
+      logSeverityLevel: 4,
+    });
   } catch (error) {
     return [`${file} does not open: ${error instanceof Error ? error.message : String(error)}`];
   }
   const missing = layouts.flatMap(({ inputs, outputs }) => [
     ...inputs.filter((name) => !session.inputNames.includes(name)).map((name) => `input ${name}`),
-    ...outputs.filter((name) => !session.outputNames.includes(name)).map((name) => `output ${name}`),
+    ...outputs
+      .filter((name) => !session.outputNames.includes(name))
+      .map((name) => `output ${name}`),
   ]);
   await session.release();
   return missing.length === 0 ? [] : [`${file} lacks ${[...new Set(missing)].join(", ")}`];
 }
 
 function caches(prefix: string, layers: number, sides: readonly string[]): string[] {
-  const each = Array.from({ length: layers }, (_, layer) => sides.map((side) => `${prefix}.${layer}.${side}`)).flat();
+  const each = Array.from({ length: layers }, (_, layer) =>
+    sides.map((side) => `${prefix}.${layer}.${side}`),
+  ).flat();
   return each.flatMap((cache) => [`${cache}.key`, `${cache}.value`]);
 }

@@ -1,7 +1,15 @@
 import { AppError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Ports } from "./ports.ts";
-import { type ApiKey, isAlive, type KeyGrant, mintKey, randomBase62, type Scope, type Tenant } from "./tenant.ts";
+import {
+  type ApiKey,
+  isAlive,
+  type KeyGrant,
+  mintKey,
+  randomBase62,
+  type Scope,
+  type Tenant,
+} from "./tenant.ts";
 
 /** Who hands out or takes away keys: the key of a request, or the operator at the command line. */
 export interface Granter {
@@ -25,14 +33,22 @@ export interface NewKey {
  * Makes a key that can do no more than the granter. Throws AppError: NOT_FOUND (the tenant is missing, or another's), FORBIDDEN (scopes that the
  * granter lacks), INVALID.
  */
-export async function createKey(ports: KeyPorts, granter: Granter, grant: KeyGrant): Promise<NewKey> {
+export async function createKey(
+  ports: KeyPorts,
+  granter: Granter,
+  grant: KeyGrant,
+): Promise<NewKey> {
   const now = ports.clock.now();
   const tenant = reaches(granter, grant.tenantId) ? await ports.tenants.get(grant.tenantId) : null;
   if (!tenant) throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
   requireName(grant.name);
-  if (grant.scopes.length === 0) throw new AppError("INVALID", "A key needs at least one scope.", { path: ["scopes"] });
+  if (grant.scopes.length === 0)
+    throw new AppError("INVALID", "A key needs at least one scope.", { path: ["scopes"] });
   if (grant.expiresAt !== null && !(grant.expiresAt > now)) {
-    throw new AppError("INVALID", "The key would have expired already.", { path: ["expiresAt"], fix: "Give an instant in the future." });
+    throw new AppError("INVALID", "The key would have expired already.", {
+      path: ["expiresAt"],
+      fix: "Give an instant in the future.",
+    });
   }
   requireScopes(granter, grant.scopes, ["scopes"]);
   return store(ports, { ...grant, scopes: [...new Set(grant.scopes)] }, now);
@@ -42,13 +58,24 @@ export async function createKey(ports: KeyPorts, granter: Granter, grant: KeyGra
  * Makes a key of the same name, scopes and expiry, while the old one goes on for `graceMs`, so that both can be deployed. Throws AppError:
  * NOT_FOUND, FORBIDDEN (the key can do more than the granter, who would learn its secret), INVALID (it is dead already).
  */
-export async function rerollKey(ports: KeyPorts, granter: Granter, given: { keyId: string; graceMs: number }): Promise<NewKey> {
+export async function rerollKey(
+  ports: KeyPorts,
+  granter: Granter,
+  given: { keyId: string; graceMs: number },
+): Promise<NewKey> {
   const now = ports.clock.now();
   const key = await findKey(ports, granter, given.keyId);
   requireScopes(granter, key.scopes, ["keyId"]);
   if (!isAlive(key, now))
-    throw new AppError("INVALID", "The key has expired or was revoked.", { path: ["keyId"], fix: "Create a new one." });
-  if (!Number.isInteger(given.graceMs) || given.graceMs < 0 || given.graceMs > limits.key.graceMsMax) {
+    throw new AppError("INVALID", "The key has expired or was revoked.", {
+      path: ["keyId"],
+      fix: "Create a new one.",
+    });
+  if (
+    !Number.isInteger(given.graceMs) ||
+    given.graceMs < 0 ||
+    given.graceMs > limits.key.graceMsMax
+  ) {
     const message = `The old key lives on for 0 to ${limits.key.graceMsMax / 1_000} seconds.`;
     throw new AppError("INVALID", message, { path: ["graceSeconds"] });
   }
@@ -58,14 +85,21 @@ export async function rerollKey(ports: KeyPorts, granter: Granter, given: { keyI
 }
 
 /** Ends a key at once, for good. Throws AppError NOT_FOUND. */
-export async function revokeKey(ports: Pick<KeyPorts, "tenants" | "clock">, granter: Granter, keyId: string): Promise<ApiKey> {
+export async function revokeKey(
+  ports: Pick<KeyPorts, "tenants" | "clock">,
+  granter: Granter,
+  keyId: string,
+): Promise<ApiKey> {
   const key = await findKey(ports, granter, keyId);
   await ports.tenants.revokeKey(key.tenantId, key.id, ports.clock.now());
   return findKey(ports, granter, keyId);
 }
 
 /** Makes a tenant. Throws AppError INVALID. */
-export async function createTenant({ tenants, clock }: Pick<Ports, "tenants" | "clock">, name: string): Promise<Tenant> {
+export async function createTenant(
+  { tenants, clock }: Pick<Ports, "tenants" | "clock">,
+  name: string,
+): Promise<Tenant> {
   requireName(name);
   const tenant = { id: `ten_${randomBase62(16)}`, name, createdAt: clock.now(), disabledAt: null };
   await tenants.create(tenant);
@@ -79,7 +113,8 @@ export async function setTenantDisabled(
   isDisabled: boolean,
 ): Promise<Tenant> {
   const known = await tenants.get(tenantId);
-  if (known && (known.disabledAt !== null) !== isDisabled) await tenants.setDisabled(tenantId, isDisabled ? clock.now() : null);
+  if (known && (known.disabledAt !== null) !== isDisabled)
+    await tenants.setDisabled(tenantId, isDisabled ? clock.now() : null);
   const tenant = known && (await tenants.get(tenantId));
   if (tenant) return tenant;
   throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
@@ -92,7 +127,11 @@ async function store({ tenants, pepper }: KeyPorts, grant: KeyGrant, now: number
 }
 
 /** Another tenant's key is as good as none. */
-async function findKey({ tenants }: Pick<Ports, "tenants">, granter: Granter, keyId: string): Promise<ApiKey> {
+async function findKey(
+  { tenants }: Pick<Ports, "tenants">,
+  granter: Granter,
+  keyId: string,
+): Promise<ApiKey> {
   const key = await tenants.findKey(keyId);
   if (key && reaches(granter, key.tenantId)) return key;
   throw new AppError("NOT_FOUND", "There is no such key.", { path: ["keyId"] });
@@ -103,16 +142,28 @@ function reaches({ tenantId, scopes }: Granter, other: string): boolean {
 }
 
 /** An operator may grant everything. */
-function requireScopes({ scopes }: Granter, wanted: readonly Scope[], path: readonly string[]): void {
-  const lacking = scopes.includes("OPERATOR") ? [] : wanted.filter((scope) => !scopes.includes(scope));
+function requireScopes(
+  { scopes }: Granter,
+  wanted: readonly Scope[],
+  path: readonly string[],
+): void {
+  const lacking = scopes.includes("OPERATOR")
+    ? []
+    : wanted.filter((scope) => !scopes.includes(scope));
   if (lacking.length === 0) return;
-  throw new AppError("FORBIDDEN", `Your own key lacks ${lacking.join(", ")}: it can neither grant nor replace what it may not do.`, {
-    path,
-    fix: "Ask with a key that has these scopes.",
-  });
+  throw new AppError(
+    "FORBIDDEN",
+    `Your own key lacks ${lacking.join(", ")}: it can neither grant nor replace what it may not do.`,
+    {
+      path,
+      fix: "Ask with a key that has these scopes.",
+    },
+  );
 }
 
 function requireName(name: string): void {
   if (name.trim() !== "" && name.length <= limits.key.nameMax && !/\p{Cc}/u.test(name)) return;
-  throw new AppError("INVALID", `A name has 1 to ${limits.key.nameMax} characters on one line.`, { path: ["name"] });
+  throw new AppError("INVALID", `A name has 1 to ${limits.key.nameMax} characters on one line.`, {
+    path: ["name"],
+  });
 }

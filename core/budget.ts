@@ -25,7 +25,11 @@ export interface BucketSize {
 }
 
 /** What is in a bucket now; one that was never drawn from is full. Clocks that run backwards add nothing. */
-export function levelOf(bucket: Bucket | null, { capacity, perSecond }: BucketSize, now: number): number {
+export function levelOf(
+  bucket: Bucket | null,
+  { capacity, perSecond }: BucketSize,
+  now: number,
+): number {
   if (!bucket) return capacity;
   return Math.min(capacity, bucket.level + (Math.max(0, now - bucket.at) * perSecond) / 1_000);
 }
@@ -42,7 +46,8 @@ export function draw(
 ): { levels: readonly number[]; waitMs: number } {
   const levels = buckets.map((bucket) => levelOf(bucket, size, now));
   const lacking = Math.min(cost, size.capacity) - Math.min(...levels);
-  if (cost > 0 && lacking > 0) return { levels, waitMs: Math.ceil((lacking / size.perSecond) * 1_000) };
+  if (cost > 0 && lacking > 0)
+    return { levels, waitMs: Math.ceil((lacking / size.perSecond) * 1_000) };
   return { levels: levels.map((level) => level - cost), waitMs: 0 };
 }
 
@@ -61,13 +66,21 @@ const tokensExpected: Readonly<Record<TaskName, number>> = {
 };
 
 /** The work that a run is expected to be, from its input as it was coerced: however the document spelled it. */
-export function plannedCost(tasks: readonly { readonly name: TaskName; readonly input: Readonly<Record<string, unknown>> }[]): number {
-  const each = tasks.map(({ name, input }) => units.prompt + units.token * Math.min(tokensExpected[name], tokensMax(input)));
+export function plannedCost(
+  tasks: readonly { readonly name: TaskName; readonly input: Readonly<Record<string, unknown>> }[],
+): number {
+  const each = tasks.map(
+    ({ name, input }) =>
+      units.prompt + units.token * Math.min(tokensExpected[name], tokensMax(input)),
+  );
   return units.encoding + each.reduce((sum, cost) => sum + cost, 0);
 }
 
 function tokensMax({ options }: Readonly<Record<string, unknown>>): number {
-  const most = typeof options === "object" && options !== null && "maxTokens" in options ? options.maxTokens : null;
+  const most =
+    typeof options === "object" && options !== null && "maxTokens" in options
+      ? options.maxTokens
+      : null;
   return typeof most === "number" ? most : Number.POSITIVE_INFINITY;
 }
 

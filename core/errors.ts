@@ -43,7 +43,12 @@ export class AppError extends Error {
   constructor(
     code: ErrorCode,
     message: string,
-    options: { fix?: string; path?: readonly string[]; retryAfterMs?: number; cause?: unknown } = {},
+    options: {
+      fix?: string;
+      path?: readonly string[];
+      retryAfterMs?: number;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
@@ -64,5 +69,7 @@ export class AppError extends Error {
 
 /** The error as it may be shown: an AppError itself, anything else as INTERNAL with the original as its cause. */
 export function asAppError(error: unknown): AppError {
-  return error instanceof AppError ? error : new AppError("INTERNAL", "Something went wrong on our side.", { cause: error });
+  return error instanceof AppError
+    ? error
+    : new AppError("INTERNAL", "Something went wrong on our side.", { cause: error });
 }

@@ -5,12 +5,18 @@ import { optionBounds } from "../schema/tasks/input.ts";
 export type FullOptions = { readonly [Name in keyof GenerateOptions]-?: number };
 
 /** What the reference does where nobody says anything: 3 beams, no three tokens twice. */
-export const referenceOptions: FullOptions = { beams: 3, maxTokens: optionBounds.maxTokens.max, noRepeatNgramSize: 3, lengthPenalty: 1 };
+export const referenceOptions: FullOptions = {
+  beams: 3,
+  maxTokens: optionBounds.maxTokens.max,
+  noRepeatNgramSize: 3,
+  lengthPenalty: 1,
+};
 
 /** Fills the options that are open from others, the first word that was said counting, and in the end from the reference's. */
 export function fillOptions(...said: readonly GenerateOptions[]): FullOptions {
   const first = (name: keyof GenerateOptions) =>
-    said.map((options) => options[name] ?? null).find((value) => value !== null) ?? referenceOptions[name];
+    said.map((options) => options[name] ?? null).find((value) => value !== null) ??
+    referenceOptions[name];
   return {
     beams: first("beams"),
     maxTokens: first("maxTokens"),
@@ -26,7 +32,8 @@ export function fillOptions(...said: readonly GenerateOptions[]): FullOptions {
 export function savedOptions(generation: Json, text: Json): GenerateOptions {
   const given = (key: string) => generation[key] ?? text[key];
   const length = whole(given("max_length"), 0); // the start token counts
-  const tokens = whole(given("max_new_tokens"), 0) ?? (length === null || length === 20 ? null : length - 1);
+  const tokens =
+    whole(given("max_new_tokens"), 0) ?? (length === null || length === 20 ? null : length - 1);
   const penalty = given("length_penalty");
   return {
     beams: whole(given("num_beams"), 1),

@@ -1,6 +1,11 @@
 /** Every bound of the service in one place; the SDL's descriptions and the README say the same numbers. */
 export const limits = {
-  image: { bytesMax: 20_000_000, base64BytesMax: 5_000_000, pixelsMax: 50_000_000, sideMax: 16_384 },
+  image: {
+    bytesMax: 20_000_000,
+    base64BytesMax: 5_000_000,
+    pixelsMax: 50_000_000,
+    sideMax: 16_384,
+  },
   run: {
     tasksMax: 16,
     perRequestMax: 100,

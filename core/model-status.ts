@@ -10,13 +10,22 @@ export const reportEveryMs = 15_000;
 export const reportLifetimeMs = 60_000;
 
 /** What a model is up to, from the word of all workers: one that has it ready makes it READY, whatever the others say. */
-export function modelStatus(model: ModelInfo, reports: readonly WorkerReport[]): { status: ModelStatus; reason: string | null } {
+export function modelStatus(
+  model: ModelInfo,
+  reports: readonly WorkerReport[],
+): { status: ModelStatus; reason: string | null } {
   if (model.fault !== null) return { status: "FAILED", reason: model.fault };
   const name = exactName(model);
-  const said = reports.flatMap(({ models }) => models).filter((hosted) => exactName(hosted) === name);
+  const said = reports
+    .flatMap(({ models }) => models)
+    .filter((hosted) => exactName(hosted) === name);
   for (const state of ["READY", "LOADING", "FAILED"] as const) {
     const hosted = said.filter((each) => each.state === state);
-    if (hosted.length > 0) return { status: state, reason: hosted.find(({ message }) => message !== null)?.message ?? null };
+    if (hosted.length > 0)
+      return {
+        status: state,
+        reason: hosted.find(({ message }) => message !== null)?.message ?? null,
+      };
   }
   return { status: "AVAILABLE", reason: null };
 }

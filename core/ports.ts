@@ -47,14 +47,23 @@ export interface Runs {
   /** The sums of a tenant's charges from an instant, until before another. */
   usage(tenantId: string, span: { readonly from: number; readonly to: number }): Promise<Usage>;
   /** Newest first. */
-  list(tenantId: string, page: { first: number; after: string | null; status: readonly RunStatus[] | null }): Promise<RunPage>;
+  list(
+    tenantId: string,
+    page: { first: number; after: string | null; status: readonly RunStatus[] | null },
+  ): Promise<RunPage>;
   countUnfinished(tenantId: string): Promise<number>;
   /** For the sweeper: queued runs of all tenants that were created before an instant, oldest first. */
   queued(createdBefore: number, max: number): Promise<Run[]>;
   /** For the sweeper: queued runs of all tenants whose time had run out by an instant, longest overdue first. */
   overdue(by: number, max: number): Promise<Run[]>;
   /** Resolves once the run has another version than the given one, or after `waitMs`; whichever is first. */
-  changed(tenantId: string, runId: string, version: number, waitMs: number, signal?: AbortSignal): Promise<void>;
+  changed(
+    tenantId: string,
+    runId: string,
+    version: number,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
 }
 
 export interface RunPage {
@@ -134,7 +143,13 @@ export interface Queue {
    * Up to `max` messages, waiting up to `waitMs` for the first; of other tenants than those of `except`, where the queue can tell them apart
    * before it gives them.
    */
-  receive(options: { max: number; waitMs: number; leaseMs: number; except?: readonly string[]; signal?: AbortSignal }): Promise<Lease[]>;
+  receive(options: {
+    max: number;
+    waitMs: number;
+    leaseMs: number;
+    except?: readonly string[];
+    signal?: AbortSignal;
+  }): Promise<Lease[]>;
   /** Renews a lease; false where it was lost. */
   extend(lease: Lease, leaseMs: number): Promise<boolean>;
   /** Ends a message. Does nothing where the lease was lost. */
@@ -245,13 +260,22 @@ export interface Engine {
    */
   hold(model: string, signal?: AbortSignal): Promise<HeldModel>;
   /** Decodes and encodes images. One bad image fails alone: its place holds an AppError (SOURCE_CORRUPT …). */
-  see(model: string, images: readonly Uint8Array[], signal?: AbortSignal): Promise<(Sight | Error)[]>;
+  see(
+    model: string,
+    images: readonly Uint8Array[],
+    signal?: AbortSignal,
+  ): Promise<(Sight | Error)[]>;
   /**
    * Answers prompts about seen images as one batch, by the model that saw them; the answers are what single calls would give. Throws AppError
    * CANCELED when aborted between two tokens, MODEL_UNAVAILABLE where the model that saw is gone (nobody held it, and its files were replaced).
    * `turn` is awaited before each token: who shares the thread says there when it goes on.
    */
-  answer(model: string, prompts: readonly SightPrompt[], signal?: AbortSignal, turn?: () => Promise<void>): Promise<EngineAnswer[]>;
+  answer(
+    model: string,
+    prompts: readonly SightPrompt[],
+    signal?: AbortSignal,
+    turn?: () => Promise<void>,
+  ): Promise<EngineAnswer[]>;
   /** What is loaded, being loaded or failed lately. */
   hosted(): readonly HostedModel[];
   /** Unloads the models to which no name leads any more, as `hold` does in passing; to be called now and then, for when nobody holds any. */
@@ -274,7 +298,11 @@ export interface Sight {
   readonly model: string;
   /** Pixels of the oriented image. */
   readonly size: Size;
-  readonly timings: { readonly decodeMs: number; readonly pixelsMs: number; readonly visionMs: number };
+  readonly timings: {
+    readonly decodeMs: number;
+    readonly pixelsMs: number;
+    readonly visionMs: number;
+  };
   /** [tokens, width] of the model. */
   readonly features: Float32Array;
 }
@@ -289,7 +317,11 @@ export interface SightPrompt {
 
 export interface EngineAnswer extends RawAnswer {
   readonly beams: number;
-  readonly timings: { readonly encodeMs: number; readonly generateMs: number; readonly tokens: number };
+  readonly timings: {
+    readonly encodeMs: number;
+    readonly generateMs: number;
+    readonly tokens: number;
+  };
   readonly model: {
     readonly id: string;
     readonly revision: string;

@@ -4,7 +4,14 @@ import type { TaskResult } from "../schema/result.ts";
 import type { TaskName } from "../schema/task.ts";
 import type { RunWebhook } from "./run-webhook.ts";
 
-export type RunStatus = "QUEUED" | "PROCESSING" | "SUCCEEDED" | "PARTIALLY_SUCCEEDED" | "FAILED" | "CANCELED" | "EXPIRED";
+export type RunStatus =
+  | "QUEUED"
+  | "PROCESSING"
+  | "SUCCEEDED"
+  | "PARTIALLY_SUCCEEDED"
+  | "FAILED"
+  | "CANCELED"
+  | "EXPIRED";
 export type TaskErrorCode =
   | "INVALID"
   | "SOURCE_CORRUPT"
@@ -54,7 +61,11 @@ export type TaskOutcome =
     }
   | {
       readonly result?: undefined;
-      readonly error: { readonly code: TaskErrorCode; readonly message: string; readonly retryable: boolean };
+      readonly error: {
+        readonly code: TaskErrorCode;
+        readonly message: string;
+        readonly retryable: boolean;
+      };
     };
 
 export interface RunTask {
@@ -126,7 +137,13 @@ const allowedFrom: Readonly<Record<RunChange["type"], readonly RunStatus[]>> = {
   expire: ["QUEUED"],
 };
 
-const terminal: readonly RunStatus[] = ["SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELED", "EXPIRED"];
+const terminal: readonly RunStatus[] = [
+  "SUCCEEDED",
+  "PARTIALLY_SUCCEEDED",
+  "FAILED",
+  "CANCELED",
+  "EXPIRED",
+];
 
 export function isFinished(run: Pick<Run, "status">): boolean {
   return terminal.includes(run.status);
@@ -140,14 +157,31 @@ export function changeRun(run: Run, change: RunChange, now: number): Run | null 
     case "claim":
       return { ...next, status: "PROCESSING", attempt: run.attempt + 1, startedAt: now };
     case "finish": {
-      if (change.attempt !== run.attempt || change.outcomes.length !== run.tasks.length) return null;
+      if (change.attempt !== run.attempt || change.outcomes.length !== run.tasks.length)
+        return null;
       const tasks = run.tasks.map((task, i) => ({ ...task, outcome: change.outcomes[i] ?? null }));
-      return { ...next, tasks, imageTimings: change.imageTimings, status: statusOf(change.outcomes), finishedAt: now };
+      return {
+        ...next,
+        tasks,
+        imageTimings: change.imageTimings,
+        status: statusOf(change.outcomes),
+        finishedAt: now,
+      };
     }
     case "giveUp":
-      return { ...next, tasks: failOpenTasks(run, "ATTEMPTS_EXHAUSTED", change.message), status: "FAILED", finishedAt: now };
+      return {
+        ...next,
+        tasks: failOpenTasks(run, "ATTEMPTS_EXHAUSTED", change.message),
+        status: "FAILED",
+        finishedAt: now,
+      };
     case "cancel":
-      return { ...next, tasks: failOpenTasks(run, "CANCELED", "The run was canceled."), status: "CANCELED", finishedAt: now };
+      return {
+        ...next,
+        tasks: failOpenTasks(run, "CANCELED", "The run was canceled."),
+        status: "CANCELED",
+        finishedAt: now,
+      };
     case "expire":
       return { ...next, status: "EXPIRED", finishedAt: now };
   }
@@ -160,5 +194,7 @@ function statusOf(outcomes: readonly TaskOutcome[]): RunStatus {
 }
 
 function failOpenTasks(run: Run, code: TaskErrorCode, message: string): RunTask[] {
-  return run.tasks.map((task) => (task.outcome ? task : { ...task, outcome: { error: { code, message, retryable: true } } }));
+  return run.tasks.map((task) =>
+    task.outcome ? task : { ...task, outcome: { error: { code, message, retryable: true } } },
+  );
 }

@@ -20,11 +20,18 @@ export async function sweep(
   const done = { expired: 0, resent: 0 };
   for (const [runId, at] of resent) if (now - at >= resendAfterMs) resent.delete(runId);
   for (const run of await ports.runs.overdue(now, batchMax)) {
-    const change = await applyChange(ports, { tenantId: run.tenantId, runId: run.id }, { type: "expire" });
+    const change = await applyChange(
+      ports,
+      { tenantId: run.tenantId, runId: run.id },
+      { type: "expire" },
+    );
     if (change?.applied) done.expired += 1;
   }
   const { oldestAgeMs } = await ports.queue.depth();
-  for (const { tenantId, id: runId } of await ports.runs.queued(now - oldestAgeMs - resendAfterMs, batchMax)) {
+  for (const { tenantId, id: runId } of await ports.runs.queued(
+    now - oldestAgeMs - resendAfterMs,
+    batchMax,
+  )) {
     if (resent.has(runId)) continue;
     await ports.queue.send({ version: 1, tenantId, runId });
     resent.set(runId, now);

@@ -11,7 +11,15 @@ export interface Tenant {
 }
 
 /** What a key may do, as in the SDL. OPERATOR means all tenants. */
-export const scopes = ["RUNS_READ", "RUNS_WRITE", "IMAGES_WRITE", "WEBHOOKS_ADMIN", "KEYS_ADMIN", "USAGE_READ", "OPERATOR"] as const;
+export const scopes = [
+  "RUNS_READ",
+  "RUNS_WRITE",
+  "IMAGES_WRITE",
+  "WEBHOOKS_ADMIN",
+  "KEYS_ADMIN",
+  "USAGE_READ",
+  "OPERATOR",
+] as const;
 export type Scope = (typeof scopes)[number];
 /** What a tenant's own people may need; keys that name no scopes get these. */
 export const tenantScopes: readonly Scope[] = scopes.filter((scope) => scope !== "OPERATOR");
@@ -39,12 +47,25 @@ const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const keyPattern = /^vdr_live_([0-9A-Za-z]{22})([0-9A-Za-z]{32})([0-9A-Za-z]{6})$/;
 
 /** A new key: its text, shown once (`vdr_live_<22 id><32 secret><6 checksum>`), and the record to store. */
-export function mintKey(grant: KeyGrant, pepper: string, now: number): { text: string; key: ApiKey } {
+export function mintKey(
+  grant: KeyGrant,
+  pepper: string,
+  now: number,
+): { text: string; key: ApiKey } {
   const id = randomBase62(22);
   const secret = randomBase62(32);
   const { tenantId, name, scopes, expiresAt } = grant;
   const secretHash = hashSecret(secret, pepper);
-  const key = { id, tenantId, name, scopes, secretHash, createdAt: now, expiresAt, revokedAt: null };
+  const key = {
+    id,
+    tenantId,
+    name,
+    scopes,
+    secretHash,
+    createdAt: now,
+    expiresAt,
+    revokedAt: null,
+  };
   return { text: `vdr_live_${id}${secret}${checksum(id + secret)}`, key };
 }
 
@@ -56,8 +77,15 @@ export function parseKey(text: string): { id: string; secret: string } | null {
 }
 
 /** Whether a secret belongs to a stored key that is neither revoked nor expired; in constant time. */
-export function keyAdmits(key: ApiKey, secret: string, { pepper, now }: { pepper: string; now: number }): boolean {
-  const same = timingSafeEqual(Buffer.from(hashSecret(secret, pepper), "hex"), Buffer.from(key.secretHash, "hex"));
+export function keyAdmits(
+  key: ApiKey,
+  secret: string,
+  { pepper, now }: { pepper: string; now: number },
+): boolean {
+  const same = timingSafeEqual(
+    Buffer.from(hashSecret(secret, pepper), "hex"),
+    Buffer.from(key.secretHash, "hex"),
+  );
   return same && isAlive(key, now);
 }
 

@@ -4,7 +4,11 @@ export interface Tracing {
    * Runs `work` as a span: a piece of work with a name, a start and an end. What `work` throws marks the span as failed, by its error code
    * alone, and is thrown on unchanged. Tracing itself never fails, and never waits.
    */
-  span<Result>(name: string, options: SpanOptions, work: (span: Span) => Promise<Result>): Promise<Result>;
+  span<Result>(
+    name: string,
+    options: SpanOptions,
+    work: (span: Span) => Promise<Result>,
+  ): Promise<Result>;
   /** Sends what is not yet sent, for two seconds at most. Never throws. */
   close(): Promise<void>;
 }

@@ -46,7 +46,12 @@ export function afterAttempt(
   { now, random }: { now: number; random: () => number },
 ): Delivery {
   const tries = delivery.tries + 1;
-  const tried = { ...delivery, version: delivery.version + 1, attempts: [...delivery.attempts, attempt].slice(-attemptsKept), tries };
+  const tried = {
+    ...delivery,
+    version: delivery.version + 1,
+    attempts: [...delivery.attempts, attempt].slice(-attemptsKept),
+    tries,
+  };
   if (attempt.error === null) return { ...tried, status: "SUCCEEDED", nextAttemptAt: null };
   const delayMs = retryDelaysMs[tries];
   if (isFinal || delayMs === undefined) return { ...tried, status: "FAILED", nextAttemptAt: null };
@@ -56,7 +61,13 @@ export function afterAttempt(
 
 /** A delivery that begins anew: asked for by hand, or because its endpoint is back. */
 export function restarted(delivery: Delivery, now: number): Delivery {
-  return { ...delivery, version: delivery.version + 1, status: "PENDING", tries: 0, nextAttemptAt: now };
+  return {
+    ...delivery,
+    version: delivery.version + 1,
+    status: "PENDING",
+    tries: 0,
+    nextAttemptAt: now,
+  };
 }
 
 /** A delivery that waits until its endpoint is back and it is recovered. */
@@ -77,12 +88,23 @@ export function endpointAfter(
 ): { endpoint: WebhookEndpoint; event: WebhookEvent | null } | null {
   const { health } = endpoint;
   if (endpoint.disabledAt !== null || (error === null && health.failures === 0)) return null;
-  if (error === null) return { endpoint: { ...endpoint, version: endpoint.version + 1, health: healthy }, event: null };
+  if (error === null)
+    return {
+      endpoint: { ...endpoint, version: endpoint.version + 1, health: healthy },
+      event: null,
+    };
   const failingSince = health.failingSince ?? now;
   const failures = health.failures + 1;
-  const pauseMs = Math.min(circuit.lastMs, circuit.firstMs * 2 ** Math.min(failures - circuit.failures, 30));
+  const pauseMs = Math.min(
+    circuit.lastMs,
+    circuit.firstMs * 2 ** Math.min(failures - circuit.failures, 30),
+  );
   const pausedUntil = failures < circuit.failures ? null : now + pauseMs;
-  const failing = { ...endpoint, version: endpoint.version + 1, health: { failingSince, failures, pausedUntil } };
+  const failing = {
+    ...endpoint,
+    version: endpoint.version + 1,
+    health: { failingSince, failures, pausedUntil },
+  };
   const reason =
     httpStatus === 410
       ? "It answered 410 Gone."
@@ -90,7 +112,10 @@ export function endpointAfter(
         ? `Every delivery has failed since ${new Date(failingSince).toISOString()}.`
         : null;
   if (reason === null) return { endpoint: failing, event: null };
-  return { endpoint: disabled(failing, reason, now), event: disabledEventOf(endpoint, reason, now) };
+  return {
+    endpoint: disabled(failing, reason, now),
+    event: disabledEventOf(endpoint, reason, now),
+  };
 }
 
 /** Of the same version: for within another change. */
@@ -100,5 +125,9 @@ export function disabled(endpoint: WebhookEndpoint, reason: string, now: number)
 
 /** An endpoint whose pause is over lets one delivery through to see how it fares; the others wait for that. */
 export function probing(endpoint: WebhookEndpoint, now: number): WebhookEndpoint {
-  return { ...endpoint, version: endpoint.version + 1, health: { ...endpoint.health, pausedUntil: now + circuit.firstMs } };
+  return {
+    ...endpoint,
+    version: endpoint.version + 1,
+    health: { ...endpoint.health, pausedUntil: now + circuit.firstMs },
+  };
 }

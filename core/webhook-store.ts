@@ -21,7 +21,10 @@ export interface Webhooks {
   /** Replaces the delivery if it still has version `delivery.version - 1`; false where it has not. */
   replaceDelivery(delivery: Delivery): Promise<boolean>;
   /** Newest first. */
-  deliveries(tenantId: string, page: DeliveryFilter & { readonly first: number; readonly after: string | null }): Promise<DeliveryPage>;
+  deliveries(
+    tenantId: string,
+    page: DeliveryFilter & { readonly first: number; readonly after: string | null },
+  ): Promise<DeliveryPage>;
   /** Deliveries of all tenants whose next attempt is due, longest overdue first. */
   due(by: number, max: number): Promise<Delivery[]>;
   /** Resolves when there may be something new in the outbox or due, or after `waitMs`; whichever is first. */

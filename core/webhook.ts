@@ -21,7 +21,9 @@ export interface WebhookEvent {
   readonly type: WebhookEventType;
   readonly at: number;
   /** The run that ended, or the endpoint that was disabled, and why. */
-  readonly subject: { readonly runId: string } | { readonly endpointId: string; readonly url: string; readonly reason: string };
+  readonly subject:
+    | { readonly runId: string }
+    | { readonly endpointId: string; readonly url: string; readonly reason: string };
 }
 
 /** Where a tenant wants to hear of events. */
@@ -115,13 +117,29 @@ const eventOfStatus: Partial<Record<RunStatus, WebhookEventType>> = {
 export function eventOf(run: Run): WebhookEvent | null {
   const type = eventOfStatus[run.status];
   if (!isFinished(run) || !type || run.finishedAt === null) return null;
-  return { id: `evt_${run.id.replace(/^run_/, "")}`, tenantId: run.tenantId, type, at: run.finishedAt, subject: { runId: run.id } };
+  return {
+    id: `evt_${run.id.replace(/^run_/, "")}`,
+    tenantId: run.tenantId,
+    type,
+    at: run.finishedAt,
+    subject: { runId: run.id },
+  };
 }
 
 /** The event that one endpoint was disabled, for the tenant's others. */
-export function disabledEventOf(endpoint: WebhookEndpoint, reason: string, at: number): WebhookEvent {
+export function disabledEventOf(
+  endpoint: WebhookEndpoint,
+  reason: string,
+  at: number,
+): WebhookEvent {
   const { id: endpointId, tenantId, url } = endpoint;
-  return { id: `evt_${randomBase62(22)}`, tenantId, type: "endpoint.disabled", at, subject: { endpointId, url, reason } };
+  return {
+    id: `evt_${randomBase62(22)}`,
+    tenantId,
+    type: "endpoint.disabled",
+    at,
+    subject: { endpointId, url, reason },
+  };
 }
 
 /** The deliveries of an event: one to each endpoint that wants to hear of it, one to the run's own webhook. Twice the same gives the same ids. */
@@ -130,13 +148,27 @@ export function deliveriesOf(
   { endpoints, run, now }: { endpoints: readonly WebhookEndpoint[]; run: Run | null; now: number },
 ): Delivery[] {
   const hearing = endpoints.filter(
-    ({ id, events }) => events.includes(event.type) && !("endpointId" in event.subject && event.subject.endpointId === id),
+    ({ id, events }) =>
+      events.includes(event.type) &&
+      !("endpointId" in event.subject && event.subject.endpointId === id),
   );
   const due = { status: "PENDING", nextAttemptAt: now } as const;
   const held = { status: "HELD", nextAttemptAt: null } as const;
-  const base = { tenantId: event.tenantId, version: 1, event, attempts: [], tries: 0, createdAt: now };
+  const base = {
+    tenantId: event.tenantId,
+    version: 1,
+    event,
+    attempts: [],
+    tries: 0,
+    createdAt: now,
+  };
   return [
-    ...hearing.map(({ id, disabledAt }) => ({ ...base, id: deliveryId(event, id), endpointId: id, ...(disabledAt === null ? due : held) })),
+    ...hearing.map(({ id, disabledAt }) => ({
+      ...base,
+      id: deliveryId(event, id),
+      endpointId: id,
+      ...(disabledAt === null ? due : held),
+    })),
     ...(run?.webhook ? [{ ...base, id: deliveryId(event, null), endpointId: null, ...due }] : []),
   ];
 }

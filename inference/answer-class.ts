@@ -23,7 +23,8 @@ const longPrompts: ReadonlySet<string> = new Set([
 const aboutRegion = /^What (?:is|does|text is in) the region </;
 
 function classOf({ prompt, locationGroup, options }: SightPrompt): AnswerClass {
-  if ((options.maxTokens ?? Number.POSITIVE_INFINITY) <= shortTokensMax || aboutRegion.test(prompt)) return "short";
+  if ((options.maxTokens ?? Number.POSITIVE_INFINITY) <= shortTokensMax || aboutRegion.test(prompt))
+    return "short";
   if (locationGroup !== null) return "located";
   return longPrompts.has(prompt) ? "long" : "short";
 }

@@ -34,7 +34,11 @@ export async function answerTasks(
     return { size: null, imageTimings: null, outcomes: request.tasks.map(() => outcome) };
   }
   const { model, tasks } = request;
-  return { size: sight.size, imageTimings: sight.timings, outcomes: await answerSeen(engine, { model, sight, tasks }, signal) };
+  return {
+    size: sight.size,
+    imageTimings: sight.timings,
+    outcomes: await answerSeen(engine, { model, sight, tasks }, signal),
+  };
 }
 
 /** Answers all tasks about an image that was seen, as answerTasks does. */
@@ -46,9 +50,12 @@ export async function answerSeen(
   const { model, sight } = request;
   const { size } = sight;
   const plans = request.tasks.map((task) => plan(task, size));
-  const ask = (questions: (Question | null)[]) => askAll(engine, { model, sight, plans, questions }, signal);
+  const ask = (questions: (Question | null)[]) =>
+    askAll(engine, { model, sight, plans, questions }, signal);
 
-  const prepared = await ask(plans.map((plan) => (plan.fault ? null : plan.task.prepare(plan.input))));
+  const prepared = await ask(
+    plans.map((plan) => (plan.fault ? null : plan.task.prepare(plan.input))),
+  );
   const questions = plans.map((plan, i) => {
     if (plan.fault) return null;
     const first = prepared[i];
@@ -59,7 +66,10 @@ export async function answerSeen(
     if (plan.fault) return plan.fault;
     const question = questions[i];
     const answer = answers[i]?.answer;
-    if (!question || !answer) return failed(prepared[i]?.error ?? answers[i]?.error ?? new Error("The engine returned no answer."));
+    if (!question || !answer)
+      return failed(
+        prepared[i]?.error ?? answers[i]?.error ?? new Error("The engine returned no answer."),
+      );
     return read(question, answer, size);
   });
 }
@@ -79,7 +89,9 @@ function plan(request: TaskRequest, size: Size): Plan {
     task,
     input,
     options: (input.options ?? {}) as GenerateOptions,
-    fault: fault && { error: { code: "INVALID", message: `${fault.message} ${fault.fix}`, retryable: false } },
+    fault: fault && {
+      error: { code: "INVALID", message: `${fault.message} ${fault.fix}`, retryable: false },
+    },
   };
 }
 
@@ -91,13 +103,30 @@ interface Asked {
 /** Answers the questions that there are. Where the batch fails, each is asked again alone, so that one bad prompt fails alone. */
 async function askAll(
   engine: Engine,
-  batch: { model: string; sight: Sight; plans: readonly Plan[]; questions: readonly (Question | null)[] },
+  batch: {
+    model: string;
+    sight: Sight;
+    plans: readonly Plan[];
+    questions: readonly (Question | null)[];
+  },
   signal?: AbortSignal,
 ): Promise<Asked[]> {
   const asked: Asked[] = batch.questions.map(() => ({}));
   const open = batch.questions.flatMap((question, i) => {
     const options = batch.plans[i]?.options ?? {};
-    return question ? [{ i, prompt: { sight: batch.sight, prompt: question.prompt, locationGroup: question.locationGroup, options } }] : [];
+    return question
+      ? [
+          {
+            i,
+            prompt: {
+              sight: batch.sight,
+              prompt: question.prompt,
+              locationGroup: question.locationGroup,
+              options,
+            },
+          },
+        ]
+      : [];
   });
   const put = (items: typeof open, answers: readonly EngineAnswer[]) => {
     items.forEach((item, k) => {
@@ -114,7 +143,11 @@ async function askAll(
     if (open.length === 1 && open[0]) asked[open[0].i] = { error };
     else
       for (const item of open) {
-        const alone = await askAll(engine, { ...batch, questions: batch.questions.map((q, i) => (i === item.i ? q : null)) }, signal);
+        const alone = await askAll(
+          engine,
+          { ...batch, questions: batch.questions.map((q, i) => (i === item.i ? q : null)) },
+          signal,
+        );
         asked[item.i] = alone[item.i] ?? {};
       }
   }

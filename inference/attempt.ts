@@ -2,7 +2,14 @@ import { asAppError } from "../core/errors.ts";
 import { applyChange } from "../core/lifecycle.ts";
 import { limits } from "../core/limits.ts";
 import type { HeldModel, Lease, Ports, Sight } from "../core/ports.ts";
-import { type ImageTimings, isFinished, type Run, type RunChange, type RunStatus, type TaskOutcome } from "../core/run.ts";
+import {
+  type ImageTimings,
+  isFinished,
+  type Run,
+  type RunChange,
+  type RunStatus,
+  type TaskOutcome,
+} from "../core/run.ts";
 import { type RunWork, workOf } from "../core/run-work.ts";
 import type { Span, Tracing } from "../core/tracing.ts";
 import { answerSeen, failed } from "./answer-tasks.ts";
@@ -16,7 +23,9 @@ export type AttemptPorts = Pick<Ports, "runs" | "queue" | "images" | "clock">;
 export type WorkerLog = (event: "run" | "error", fields: Readonly<Record<string, unknown>>) => void;
 
 /** Hears of every attempt that came to its end: how the run stands then, and where its time went. */
-export type RunListener = (work: RunWork & { readonly status: string; readonly ms: number }) => void;
+export type RunListener = (
+  work: RunWork & { readonly status: string; readonly ms: number },
+) => void;
 
 /** What the attempts of one worker share. */
 export interface AttemptTools {
@@ -36,12 +45,17 @@ interface Delivery {
 }
 
 /** One message: claim the run, answer it while the lease is renewed, store the answers, end the message. */
-export async function attemptRun(ports: AttemptPorts, tools: AttemptTools, delivery: Delivery): Promise<void> {
+export async function attemptRun(
+  ports: AttemptPorts,
+  tools: AttemptTools,
+  delivery: Delivery,
+): Promise<void> {
   const { lease, leaseMs, others } = delivery;
   const { tenantId, runId } = lease.message;
   const run = await ports.runs.get(tenantId, runId);
   if (!run || isFinished(run)) return ports.queue.remove(lease);
-  if (run.status === "QUEUED" && run.expiresAt <= ports.clock.now()) return void (await end(ports, lease, { type: "expire" }));
+  if (run.status === "QUEUED" && run.expiresAt <= ports.clock.now())
+    return void (await end(ports, lease, { type: "expire" }));
   if (lease.receiveCount > limits.lease.attemptsMax) {
     const message = `Given up after ${limits.lease.attemptsMax} attempts that never ended.`;
     await applyChange(ports, { tenantId, runId }, { type: "giveUp", message });
@@ -53,7 +67,9 @@ export async function attemptRun(ports: AttemptPorts, tools: AttemptTools, deliv
   const watch = watchOver(ports, { run: claim.run, lease, leaseMs, stop });
   try {
     await others;
-    await traced(tools, claim.run, (span) => answer(ports, tools, { run: claim.run, lease, signal: stop.signal, span }));
+    await traced(tools, claim.run, (span) =>
+      answer(ports, tools, { run: claim.run, lease, signal: stop.signal, span }),
+    );
   } finally {
     stop.abort();
     await watch;
@@ -68,14 +84,27 @@ interface Work {
 }
 
 /** As a part of the trace of the request that the run came with: how long it waited for a worker, and this attempt. */
-async function traced(tools: AttemptTools, run: Run, work: (span: Span) => Promise<void>): Promise<void> {
+async function traced(
+  tools: AttemptTools,
+  run: Run,
+  work: (span: Span) => Promise<void>,
+): Promise<void> {
   const { id, tenantId, attempt, model, traceparent: parent = null, createdAt, startedAt } = run;
-  const attributes = { "vedere.run_id": id, "vedere.tenant_id": tenantId, "vedere.attempt": attempt, "vedere.model": model };
+  const attributes = {
+    "vedere.run_id": id,
+    "vedere.tenant_id": tenantId,
+    "vedere.attempt": attempt,
+    "vedere.model": model,
+  };
   const waited = { parent, at: createdAt, until: startedAt ?? createdAt };
   if (attempt === 1) await tools.tracing.span("queue wait", waited, async () => {});
-  await tools.tracing.span("run attempt", { kind: "consumer", parent, attributes }, async (span) => {
-    await work(span);
-  });
+  await tools.tracing.span(
+    "run attempt",
+    { kind: "consumer", parent, attributes },
+    async (span) => {
+      await work(span);
+    },
+  );
 }
 
 async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Promise<void> {
@@ -83,7 +112,12 @@ async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Pro
   const started = performance.now();
   try {
     const { outcomes, imageTimings } = await answerWith(ports, tools, work);
-    const status = await end(ports, lease, { type: "finish", attempt: run.attempt, outcomes, imageTimings });
+    const status = await end(ports, lease, {
+      type: "finish",
+      attempt: run.attempt,
+      outcomes,
+      imageTimings,
+    });
     const ms = performance.now() - started;
     const { id: runId, tenantId, attempt } = run;
     const done = { status: status ?? "GONE", ms, ...workOf(outcomes, imageTimings) };
@@ -99,13 +133,23 @@ async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Pro
     span.set({ "vedere.tokens": tokens });
   } catch (error) {
     if (signal.aborted) return; // canceled, or the lease was lost and another attempt owns the run
-    tools.log("error", { runId: run.id, tenantId: run.tenantId, attempt: run.attempt, error: describe(error) });
+    tools.log("error", {
+      runId: run.id,
+      tenantId: run.tenantId,
+      attempt: run.attempt,
+      error: describe(error),
+    });
     const known = asAppError(error);
     span.set({ "error.type": known.code });
     if (known.retryable && lease.receiveCount < limits.lease.attemptsMax)
       return ports.queue.release(lease, 1_000 * 2 ** lease.receiveCount);
-    const code = known.code === "MODEL_UNAVAILABLE" || known.code === "MODEL_NOT_FOUND" ? "MODEL_UNAVAILABLE" : "INTERNAL";
-    const outcomes = run.tasks.map(() => ({ error: { code, message: known.message, retryable: known.retryable } as const }));
+    const code =
+      known.code === "MODEL_UNAVAILABLE" || known.code === "MODEL_NOT_FOUND"
+        ? "MODEL_UNAVAILABLE"
+        : "INTERNAL";
+    const outcomes = run.tasks.map(() => ({
+      error: { code, message: known.message, retryable: known.retryable } as const,
+    }));
     await end(ports, lease, { type: "finish", attempt: run.attempt, outcomes, imageTimings: null });
   }
 }
@@ -116,20 +160,34 @@ interface Answered {
 }
 
 /** Keeps one model for the whole run, and its share of the batches. */
-async function answerWith(ports: AttemptPorts, tools: AttemptTools, { run, signal, span }: Work): Promise<Answered> {
+async function answerWith(
+  ports: AttemptPorts,
+  tools: AttemptTools,
+  { run, signal, span }: Work,
+): Promise<Answered> {
   const engine = tools.engineOf(run.tenantId);
   const parent = span.traceparent;
   const held = await engine.hold(run.model, signal);
   const leave = engine.enter();
   try {
-    const { sight, imageTimings } = await tools.tracing.span("vision", { parent }, async (stage) => {
-      const seen = await see(ports, { engine, sights: tools.sights }, { run, held, signal });
-      stage.set({ "vedere.cached": seen.imageTimings?.cached === true });
-      return seen;
-    });
-    if (sight instanceof Error) return { outcomes: run.tasks.map(() => failed(sight)), imageTimings };
+    const { sight, imageTimings } = await tools.tracing.span(
+      "vision",
+      { parent },
+      async (stage) => {
+        const seen = await see(ports, { engine, sights: tools.sights }, { run, held, signal });
+        stage.set({ "vedere.cached": seen.imageTimings?.cached === true });
+        return seen;
+      },
+    );
+    if (sight instanceof Error)
+      return { outcomes: run.tasks.map(() => failed(sight)), imageTimings };
     const asked = { model: held.model, sight, tasks: run.tasks };
-    return { outcomes: await tools.tracing.span("answer", { parent }, () => answerSeen(engine, asked, signal)), imageTimings };
+    return {
+      outcomes: await tools.tracing.span("answer", { parent }, () =>
+        answerSeen(engine, asked, signal),
+      ),
+      imageTimings,
+    };
   } finally {
     leave();
     held.release();
@@ -144,17 +202,26 @@ async function see(
 ): Promise<{ sight: Sight | Error; imageTimings: ImageTimings | null }> {
   const key = { tenantId: run.tenantId, sha256: run.image.sha256, model: held.model };
   const kept = sights.get(key);
-  if (kept) return { sight: kept, imageTimings: { decodeMs: 0, pixelsMs: 0, visionMs: 0, cached: true } };
+  if (kept)
+    return { sight: kept, imageTimings: { decodeMs: 0, pixelsMs: 0, visionMs: 0, cached: true } };
   const bytes = await ports.images.read(run.tenantId, run.image.id);
   if (!bytes) throw new Error(`The bytes of image ${run.image.id} are missing from the store.`);
-  const [sight = new Error("The engine returned no image features.")] = await engine.see(held.model, [bytes], signal);
+  const [sight = new Error("The engine returned no image features.")] = await engine.see(
+    held.model,
+    [bytes],
+    signal,
+  );
   if (sight instanceof Error) return { sight, imageTimings: null };
   sights.put(key, sight);
   return { sight, imageTimings: { ...sight.timings, cached: false } };
 }
 
 /** Returns the status that the run has then: another's, where the change came too late. */
-async function end(ports: AttemptPorts, lease: Lease, change: RunChange): Promise<RunStatus | null> {
+async function end(
+  ports: AttemptPorts,
+  lease: Lease,
+  change: RunChange,
+): Promise<RunStatus | null> {
   const changed = await applyChange(ports, lease.message, change);
   await ports.queue.remove(lease);
   return changed?.run.status ?? null;
@@ -164,7 +231,10 @@ async function end(ports: AttemptPorts, lease: Lease, change: RunChange): Promis
  * Keeps the lease alive, and stops the work where it no longer counts: the run was canceled, or the lease was lost. Returns once `stop`
  * is aborted, by itself or by the work's end.
  */
-async function watchOver(ports: AttemptPorts, watched: { run: Run; lease: Lease; leaseMs: number; stop: AbortController }): Promise<void> {
+async function watchOver(
+  ports: AttemptPorts,
+  watched: { run: Run; lease: Lease; leaseMs: number; stop: AbortController },
+): Promise<void> {
   const { run, lease, leaseMs, stop } = watched;
   while (!stop.signal.aborted) {
     try {
@@ -185,5 +255,7 @@ async function watchOver(ports: AttemptPorts, watched: { run: Run; lease: Lease;
 /** An error as the log has it, with where it came from. */
 export function describe(error: unknown): string {
   const { cause } = asAppError(error);
-  return cause instanceof Error ? (cause.stack ?? cause.message) : String(error instanceof Error ? (error.stack ?? error.message) : error);
+  return cause instanceof Error
+    ? (cause.stack ?? cause.message)
+    : String(error instanceof Error ? (error.stack ?? error.message) : error);
 }

@@ -36,7 +36,10 @@ export function openBatchSize(bounds: { itemsMax: number; batchMsMax: number }):
       let best: Cost | null = null;
       for (const cost of [...costs.values()].sort((a, b) => a.size - b.size)) {
         if (best && !(cost.itemMs < best.itemMs && fits(cost.size, cost.itemMs))) {
-          return Math.min(itemsMax, isForgotten(cost) && fits(cost.size, best.itemMs) ? cost.size : best.size);
+          return Math.min(
+            itemsMax,
+            isForgotten(cost) && fits(cost.size, best.itemMs) ? cost.size : best.size,
+          );
         }
         best = cost;
       }

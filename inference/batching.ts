@@ -34,14 +34,22 @@ export function batchingEngine(
   engine: Engine,
   setup: { batchMsMax: number; timers?: Timers; onBatch?: ((rows: number) => void) | undefined },
 ): (tenant: string) => SharedEngine {
-  const lanes = openLanes({ timers: setup.timers ?? systemTimers, rowsMax, batchMsMax: setup.batchMsMax });
+  const lanes = openLanes({
+    timers: setup.timers ?? systemTimers,
+    rowsMax,
+    batchMsMax: setup.batchMsMax,
+  });
   const seeing = new Map<string, Lane<Uint8Array, Sight | Error>>();
   const answering = new Map<string, Lane<SightPrompt, EngineAnswer>>();
   const beamsOf = new Map<string, number>(); // what a model's answers had where the prompt left it open
 
   function seeingLane(model: string): Lane<Uint8Array, Sight | Error> {
     return found(seeing, model, () =>
-      lanes.open({ itemsMax: imagesMax, rows: () => 1, run: (images, signal) => engine.see(model, images, signal) }),
+      lanes.open({
+        itemsMax: imagesMax,
+        rows: () => 1,
+        run: (images, signal) => engine.see(model, images, signal),
+      }),
     );
   }
 
@@ -62,22 +70,31 @@ export function batchingEngine(
     );
   }
 
-  async function askPart(part: Part, asker: Asker): Promise<(readonly [index: number, answer: EngineAnswer])[]> {
+  async function askPart(
+    part: Part,
+    asker: Asker,
+  ): Promise<(readonly [index: number, answer: EngineAnswer])[]> {
     const answers = await answeringLane(part).ask(
       part.members.map(({ prompt }) => prompt),
       asker,
     );
-    return part.members.flatMap(({ index }, i) => (answers[i] ? [[index, answers[i]] as const] : []));
+    return part.members.flatMap(({ index }, i) =>
+      answers[i] ? [[index, answers[i]] as const] : [],
+    );
   }
 
   return (tenant) => ({
     enter: () => lanes.enter(tenant),
     hold: engine.hold,
     async see(model, images, signal) {
-      return images.length === 0 ? engine.see(model, images, signal) : [...(await seeingLane(model).ask(images, { tenant, signal }))];
+      return images.length === 0
+        ? engine.see(model, images, signal)
+        : [...(await seeingLane(model).ask(images, { tenant, signal }))];
     },
     async answer(_model, prompts, signal) {
-      const answered = await Promise.all(partsOf(prompts).map((part) => askPart(part, { tenant, signal })));
+      const answered = await Promise.all(
+        partsOf(prompts).map((part) => askPart(part, { tenant, signal })),
+      );
       const answers = new Map(answered.flat());
       return prompts.flatMap((_, index) => answers.get(index) ?? []);
     },
@@ -103,11 +120,18 @@ export interface Part {
 
 /** Cuts a call by model and beams only: what one run asks stays together otherwise, because the run waits for all of it anyway. */
 export function partsOf(prompts: readonly SightPrompt[]): Part[] {
-  const parts = new Map<string, Part & { readonly members: { index: number; prompt: SightPrompt }[] }>();
+  const parts = new Map<
+    string,
+    Part & { readonly members: { index: number; prompt: SightPrompt }[] }
+  >();
   for (const [index, prompt] of prompts.entries()) {
     const { model } = prompt.sight;
     const beams = prompt.options.beams ?? null;
-    found(parts, JSON.stringify([model, beams]), () => ({ model, beams, members: [] })).members.push({ index, prompt });
+    found(parts, JSON.stringify([model, beams]), () => ({
+      model,
+      beams,
+      members: [],
+    })).members.push({ index, prompt });
   }
   return [...parts.values()];
 }

@@ -21,8 +21,12 @@ export function chooseBatch(
 ): number[] {
   const { room, shareRows } = bounds;
   const oldestFirst = new Map<string, number[]>(); // the places of each tenant's requests
-  for (const [place, { tenant }] of waiting.entries()) oldestFirst.set(tenant, [...(oldestFirst.get(tenant) ?? []), place]);
-  const queues = [...oldestFirst].map(([tenant, places]) => ({ places, rows: bounds.rowsOf(tenant) }));
+  for (const [place, { tenant }] of waiting.entries())
+    oldestFirst.set(tenant, [...(oldestFirst.get(tenant) ?? []), place]);
+  const queues = [...oldestFirst].map(([tenant, places]) => ({
+    places,
+    rows: bounds.rowsOf(tenant),
+  }));
   const chosen: number[] = [];
   const left = { ...room };
   for (;;) {
@@ -30,10 +34,16 @@ export function chooseBatch(
       const place = queue.places[0];
       const extent = place === undefined ? undefined : waiting[place];
       if (place === undefined || !extent) return [];
-      return chosen.length === 0 || queue.rows + extent.rows <= shareRows ? [{ queue, place, extent }] : [];
+      return chosen.length === 0 || queue.rows + extent.rows <= shareRows
+        ? [{ queue, place, extent }]
+        : [];
     });
     const [next] = candidates.sort((a, b) => a.queue.rows - b.queue.rows || a.place - b.place);
-    if (!next || (chosen.length > 0 && (next.extent.items > left.items || next.extent.rows > left.rows))) return chosen;
+    if (
+      !next ||
+      (chosen.length > 0 && (next.extent.items > left.items || next.extent.rows > left.rows))
+    )
+      return chosen;
     chosen.push(next.place);
     next.queue.places.shift();
     next.queue.rows += next.extent.rows;

@@ -80,8 +80,10 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
   let isClosed = false;
 
   const isIdle = (entry: Entry<Model>) => entry.model !== null && entry.uses === 0;
-  const takenBytes = () => [...entries.values(), ...leaving].reduce((sum, { bytes }) => sum + bytes, 0);
-  const longestIdle = () => [...entries.values()].filter(isIdle).sort((a, b) => a.usedAt - b.usedAt)[0];
+  const takenBytes = () =>
+    [...entries.values(), ...leaving].reduce((sum, { bytes }) => sum + bytes, 0);
+  const longestIdle = () =>
+    [...entries.values()].filter(isIdle).sort((a, b) => a.usedAt - b.usedAt)[0];
 
   async function take(info: ModelInfo, signal?: AbortSignal): Promise<Use<Model>> {
     for (;;) {
@@ -91,7 +93,10 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
         await orAborted(gate, signal);
         continue;
       }
-      const wanted = entry && !(entry.failure && entry.failure.retryAt <= setup.now()) ? entry : begin(info, entry?.failures ?? 0);
+      const wanted =
+        entry && !(entry.failure && entry.failure.retryAt <= setup.now())
+          ? entry
+          : begin(info, entry?.failures ?? 0);
       if (wanted.failure) throw wanted.failure.error;
       const release = count(wanted);
       try {
@@ -106,7 +111,15 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
   }
 
   function begin(info: ModelInfo, failures: number): Entry<Model> {
-    const fresh = { model: null, failure: null, failures, uses: 0, usedAt: 0, bytes: 0, isWanted: true };
+    const fresh = {
+      model: null,
+      failure: null,
+      failures,
+      uses: 0,
+      usedAt: 0,
+      bytes: 0,
+      isWanted: true,
+    };
     const entry: Entry<Model> = { info, ...fresh, loading: lastLoad };
     entries.set(keyOf(info), entry);
     entry.loading = lastLoad.then(() => load(entry));
@@ -184,7 +197,10 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
     }
     if (entry.bytes <= setup.budgetBytes) return;
     const sizes = { memoryMb: megabytes(entry.bytes), budgetMb: megabytes(setup.budgetBytes) };
-    setup.warn("a model takes more memory than the budget", { model: exactName(entry.info), ...sizes });
+    setup.warn("a model takes more memory than the budget", {
+      model: exactName(entry.info),
+      ...sizes,
+    });
   }
 
   function fail(entry: Entry<Model>, error: AppError): void {
@@ -193,7 +209,11 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
     entry.failures += 1;
     const delayMs = Math.min(backoff.lastMs, backoff.firstMs * 2 ** (entry.failures - 1));
     entry.failure = { error, retryAt: setup.now() + delayMs };
-    setup.warn("a model could not be loaded", { model: exactName(entry.info), reason: error.message, delayMs });
+    setup.warn("a model could not be loaded", {
+      model: exactName(entry.info),
+      reason: error.message,
+      delayMs,
+    });
   }
 
   /** Its memory counts until it is given back. */
@@ -203,7 +223,10 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
     try {
       await entry.model?.release();
     } catch (error) {
-      setup.warn("a model could not be unloaded", { model: exactName(entry.info), reason: String(error) });
+      setup.warn("a model could not be unloaded", {
+        model: exactName(entry.info),
+        reason: String(error),
+      });
     } finally {
       leaving.delete(entry);
       setup.onChange();
@@ -245,5 +268,12 @@ export function openHosting<Model extends Resident>(setup: HostingSetup<Model>):
 function hostedOf({ info: { id, revision }, model, failure, bytes }: Entry<Resident>): HostedModel {
   const executionProvider = model?.executionProvider ?? null;
   const state = model ? "READY" : failure ? "FAILED" : "LOADING";
-  return { id, revision, state, message: failure?.error.message ?? model?.note ?? null, executionProvider, memoryBytes: bytes };
+  return {
+    id,
+    revision,
+    state,
+    message: failure?.error.message ?? model?.note ?? null,
+    executionProvider,
+    memoryBytes: bytes,
+  };
 }

@@ -10,7 +10,10 @@ export interface Lane<Item, Result> {
    * One result for each item, in order. Throws what the work throws on this request alone, and AppError CANCELED as soon as `signal` is
    * aborted: the batch goes on for its other requests, and ends early only where all have left it.
    */
-  ask(items: readonly Item[], asker: { readonly tenant: string; readonly signal?: AbortSignal | undefined }): Promise<readonly Result[]>;
+  ask(
+    items: readonly Item[],
+    asker: { readonly tenant: string; readonly signal?: AbortSignal | undefined },
+  ): Promise<readonly Result[]>;
 }
 
 /** What the batches of a lane do. */
@@ -20,7 +23,11 @@ export interface LaneWork<Item, Result> {
   /** What an item takes of `rowsMax`. */
   rows(item: Item): number;
   /** `turn` is to be awaited before each piece of work. */
-  run(items: readonly Item[], signal: AbortSignal, turn: () => Promise<void>): Promise<readonly Result[]>;
+  run(
+    items: readonly Item[],
+    signal: AbortSignal,
+    turn: () => Promise<void>,
+  ): Promise<readonly Result[]>;
 }
 
 /** Lanes that share one engine. */
@@ -55,11 +62,19 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
 
   /** The turns of a batch of so many rows: it lets go first whoever else has at most half as many at work. */
   function turnsFor(tenants: ReadonlySet<string>, rows: number): () => Promise<void> {
-    const isInTheWay = () => [...meter.tenants()].some((tenant) => !tenants.has(tenant) && meter.rowsOf(tenant) * 2 <= rows);
+    const isInTheWay = () =>
+      [...meter.tenants()].some(
+        (tenant) => !tenants.has(tenant) && meter.rowsOf(tenant) * 2 <= rows,
+      );
     return async () => {
       await timers.turn();
       const until = timers.now() + yielding.msMax;
-      for (let turns = 1; turns < yielding.turnsMax && timers.now() < until && isInTheWay(); turns += 1) await timers.turn();
+      for (
+        let turns = 1;
+        turns < yielding.turnsMax && timers.now() < until && isInTheWay();
+        turns += 1
+      )
+        await timers.turn();
     };
   }
 
@@ -78,8 +93,14 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
       if (ready.length === 0) return;
       const itemsMax = size.max();
       const room = { items: itemsMax, rows: rowsMax - meter.rows() };
-      const chosen = chooseBatch(ready.map(extent), { room, shareRows: rowsMax / runs.tenants(), rowsOf: meter.rowsOf });
-      const isFull = chosen.length < ready.length || sum(ready.map(({ request }) => request.items.length)) >= itemsMax;
+      const chosen = chooseBatch(ready.map(extent), {
+        room,
+        shareRows: rowsMax / runs.tenants(),
+        rowsOf: meter.rowsOf,
+      });
+      const isFull =
+        chosen.length < ready.length ||
+        sum(ready.map(({ request }) => request.items.length)) >= itemsMax;
       const leftMs = waitsSince() + waitMsMax - timers.now();
       const isAwaited = ready.some(({ tenant }) => runs.of(tenant) > asking.of(tenant));
       if (isAwaited && !isFull && leftMs > 0) callOff = timers.after(leftMs, consider);
@@ -113,7 +134,11 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
         await runTogether(requests, (items, signal) => work.run(items, signal, turn));
         size.note(sum(extents.map(({ items }) => items)), end());
       } catch (error) {
-        await runEachAlone(requests, (items, signal) => work.run(items, signal, timers.turn), error);
+        await runEachAlone(
+          requests,
+          (items, signal) => work.run(items, signal, timers.turn),
+          error,
+        );
       } finally {
         end();
         atWork.splice(atWork.indexOf(batch), 1);
@@ -125,7 +150,10 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
       return { tenant, items: items.length, rows: sum(items.map(work.rows)) };
     }
 
-    function ask(items: readonly Item[], { tenant, signal }: { tenant: string; signal?: AbortSignal | undefined }) {
+    function ask(
+      items: readonly Item[],
+      { tenant, signal }: { tenant: string; signal?: AbortSignal | undefined },
+    ) {
       const { request, answer } = openRequest<Item, Result>(items, timers.now(), signal);
       const leave = asking.add(tenant);
       waiting.push({ request, tenant });
@@ -166,7 +194,8 @@ async function runEachAlone<Item, Result>(
   const isCertain = requests.length === 1 || concernsAll(error);
   for (const request of requests) {
     if (isCertain) request.settle({ error });
-    else if (request.isOpen()) await runTogether([request], run).catch((error: unknown) => request.settle({ error }));
+    else if (request.isOpen())
+      await runTogether([request], run).catch((error: unknown) => request.settle({ error }));
   }
 }
 

@@ -15,7 +15,11 @@ export interface ModelReports {
 /** A report that cannot be stored is logged and made again: no run depends on it. */
 export function openModelReports(
   ports: Pick<Ports, "registry" | "clock">,
-  options: { workerId: string; logError: (fields: { err: unknown }, message: string) => void; everyMs?: number },
+  options: {
+    workerId: string;
+    logError: (fields: { err: unknown }, message: string) => void;
+    everyMs?: number;
+  },
 ): ModelReports {
   const { workerId, logError, everyMs = reportEveryMs } = options;
   let isDue = false;
@@ -53,8 +57,11 @@ export function openModelReports(
       }
       const failed = engine.hosted().filter(({ state }) => state === "FAILED");
       const last = { workerId, at: ports.clock.now(), models: failed };
-      const parting = failed.length > 0 ? ports.registry.report(last) : ports.registry.removeReport(workerId);
-      await parting.catch((err: unknown) => logError({ err }, "the last report stays until it is too old"));
+      const parting =
+        failed.length > 0 ? ports.registry.report(last) : ports.registry.removeReport(workerId);
+      await parting.catch((err: unknown) =>
+        logError({ err }, "the last report stays until it is too old"),
+      );
     },
   };
 }

@@ -2,7 +2,13 @@ import { setImmediate } from "node:timers/promises";
 import { limits } from "../core/limits.ts";
 import type { Engine, Lease } from "../core/ports.ts";
 import { noTracing, type Tracing } from "../core/tracing.ts";
-import { type AttemptPorts, attemptRun, describe, type RunListener, type WorkerLog } from "./attempt.ts";
+import {
+  type AttemptPorts,
+  attemptRun,
+  describe,
+  type RunListener,
+  type WorkerLog,
+} from "./attempt.ts";
 import { batchingEngine } from "./batching.ts";
 import { pause } from "./pause.ts";
 import { openSightCache } from "./sight-cache.ts";
@@ -33,10 +39,23 @@ const batchesOfLease = 6;
  * any point: the leases of its messages end, another worker claims the runs with higher attempt numbers, and whatever the dead one still says
  * is refused by those. A message that was delivered before is worked on alone, so that what kills every attempt takes no other run along twice.
  */
-export async function runWorker(ports: AttemptPorts, engine: Engine, options: WorkerOptions): Promise<void> {
-  const { signal, log, runsAtOnce = 1, sightCacheBytes = 0, leaseMs = limits.lease.leaseMs } = options;
+export async function runWorker(
+  ports: AttemptPorts,
+  engine: Engine,
+  options: WorkerOptions,
+): Promise<void> {
+  const {
+    signal,
+    log,
+    runsAtOnce = 1,
+    sightCacheBytes = 0,
+    leaseMs = limits.lease.leaseMs,
+  } = options;
   const tools = {
-    engineOf: batchingEngine(engine, { batchMsMax: leaseMs / batchesOfLease, onBatch: options.onBatch }),
+    engineOf: batchingEngine(engine, {
+      batchMsMax: leaseMs / batchesOfLease,
+      onBatch: options.onBatch,
+    }),
     sights: openSightCache(sightCacheBytes),
     log,
     onRun: options.onRun,

@@ -8,13 +8,19 @@ import { buildSync } from "esbuild";
 export type FunctionName = "gateway" | "webhooks" | "sweeper" | "scaler";
 
 /** The root of the package, from infra/ or from dist/infra/. */
-export const root = fileURLToPath(new URL(import.meta.url.includes("/dist/infra/") ? "../.." : "..", import.meta.url));
+export const root = fileURLToPath(
+  new URL(import.meta.url.includes("/dist/infra/") ? "../.." : "..", import.meta.url),
+);
 
 /**
  * Writes a function as one script into a folder, with the SDL beside it, by the esbuild of this machine. The gateway decodes images: its folder gets
  * sharp for Linux on ARM from the npm registry, unless `hasSharp` says that it is found otherwise.
  */
-export function bundleFunction(name: FunctionName, folder: string, { hasSharp = false }: { hasSharp?: boolean } = {}): void {
+export function bundleFunction(
+  name: FunctionName,
+  folder: string,
+  { hasSharp = false }: { hasSharp?: boolean } = {},
+): void {
   buildSync({
     entryPoints: [join(root, "infra", "functions", `${name}.ts`)],
     outfile: join(folder, "index.mjs"),
@@ -43,7 +49,9 @@ export function bundleFunction(name: FunctionName, folder: string, { hasSharp = 
 }
 
 function installSharp(folder: string): void {
-  const { version }: { version: string } = JSON.parse(readFileSync(join(root, "node_modules", "sharp", "package.json"), "utf8"));
+  const { version }: { version: string } = JSON.parse(
+    readFileSync(join(root, "node_modules", "sharp", "package.json"), "utf8"),
+  );
   const platform = ["--os=linux", "--cpu=arm64", "--libc=glibc"];
   const quiet = ["--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"];
   execFileSync("npm", ["install", `sharp@${version}`, "--prefix", folder, ...platform, ...quiet], {

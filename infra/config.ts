@@ -67,7 +67,9 @@ const text: Check = (value) => (typeof value === "string" && value.trim() !== ""
 const whole =
   (min: number, max: number): Check =>
   (value) =>
-    Number.isInteger(value) && Number(value) >= min && Number(value) <= max ? null : `a whole number from ${min} to ${max}`;
+    Number.isInteger(value) && Number(value) >= min && Number(value) <= max
+      ? null
+      : `a whole number from ${min} to ${max}`;
 const matching =
   (pattern: RegExp, what: string): Check =>
   (value) =>
@@ -109,7 +111,9 @@ const checks: Readonly<Record<keyof CloudConfig, Check>> = {
   retentionDays: whole(1, 3_650),
   unitsPerSecond: optional(whole(1, 100_000_000)),
   unitsPerMonth: optional(whole(1, 999_999_999)),
-  firewall: optional(matching(/^arn:aws[\w-]*:wafv2:us-east-1:/, "the ARN of a web ACL in us-east-1")),
+  firewall: optional(
+    matching(/^arn:aws[\w-]*:wafv2:us-east-1:/, "the ARN of a web ACL in us-east-1"),
+  ),
   alarmEmail: optional(matching(/^\S+@\S+\.\S+$/, "an e-mail address")),
   budgetUsd: optional(whole(1, 1_000_000)),
 };
@@ -117,27 +121,50 @@ const checks: Readonly<Record<keyof CloudConfig, Check>> = {
 /** Fills in what is left out. Throws AppError SETTING_INVALID with all mistakes at once. */
 export function readCloudConfig(context: unknown): CloudConfig {
   const mistakes: string[] = [];
-  const given = fieldsOf(typeof context === "string" ? parse(context, mistakes) : (context ?? {}), "vedere", mistakes);
+  const given = fieldsOf(
+    typeof context === "string" ? parse(context, mistakes) : (context ?? {}),
+    "vedere",
+    mistakes,
+  );
   const workers = { ...defaults.workers, ...fieldsOf(given.workers ?? {}, "workers", mistakes) };
   const domain = given.domain == null ? null : fieldsOf(given.domain, "domain", mistakes);
   const config = { ...defaults, ...given, workers, domain };
   mistakes.push(...faultsOf(config, checks, ""), ...faultsOf(workers, workersChecks, "workers."));
   if (domain) mistakes.push(...faultsOf(domain, domainChecks, "domain."));
-  if (domain && given.firewall) mistakes.push("domain: with a firewall the address is CloudFront's; give the domain to that distribution");
-  if (Number(workers.min) > Number(workers.max)) mistakes.push(`workers.min: ${workers.min} is more than workers.max, ${workers.max}`);
+  if (domain && given.firewall)
+    mistakes.push(
+      "domain: with a firewall the address is CloudFront's; give the domain to that distribution",
+    );
+  if (Number(workers.min) > Number(workers.max))
+    mistakes.push(`workers.min: ${workers.min} is more than workers.max, ${workers.max}`);
   if (mistakes.length === 0) return config as CloudConfig; // every field was checked
-  throw new AppError("SETTING_INVALID", ['The context "vedere" of cdk.json is wrong:', ...mistakes].join("\n  "), {
-    fix: "Correct or remove them; infra/config.ts says what each means.",
-  });
+  throw new AppError(
+    "SETTING_INVALID",
+    ['The context "vedere" of cdk.json is wrong:', ...mistakes].join("\n  "),
+    {
+      fix: "Correct or remove them; infra/config.ts says what each means.",
+    },
+  );
 }
 
-function faultsOf(values: Readonly<Record<string, unknown>>, known: Readonly<Record<string, Check>>, place: string): string[] {
+function faultsOf(
+  values: Readonly<Record<string, unknown>>,
+  known: Readonly<Record<string, Check>>,
+  place: string,
+): string[] {
   const unknown = Object.keys(values).filter((name) => !(name in known));
   const wrong = Object.entries(known).flatMap(([name, check]) => {
     const allowed = check(values[name]);
-    return allowed === null ? [] : [`${place}${name}: ${JSON.stringify(values[name])} is not ${allowed}`];
+    return allowed === null
+      ? []
+      : [`${place}${name}: ${JSON.stringify(values[name])} is not ${allowed}`];
   });
-  return [...unknown.map((name) => `${place}${name}: no such setting; there are ${Object.keys(known).join(", ")}`), ...wrong];
+  return [
+    ...unknown.map(
+      (name) => `${place}${name}: no such setting; there are ${Object.keys(known).join(", ")}`,
+    ),
+    ...wrong,
+  ];
 }
 
 function fieldsOf(value: unknown, place: string, mistakes: string[]): Record<string, unknown> {

@@ -1,6 +1,18 @@
 import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
-import { AttributeType, Billing, ProjectionType, TableEncryptionV2, TableV2 } from "aws-cdk-lib/aws-dynamodb";
-import { BlockPublicAccess, Bucket, BucketEncryption, HttpMethods, ObjectOwnership } from "aws-cdk-lib/aws-s3";
+import {
+  AttributeType,
+  Billing,
+  ProjectionType,
+  TableEncryptionV2,
+  TableV2,
+} from "aws-cdk-lib/aws-dynamodb";
+import {
+  BlockPublicAccess,
+  Bucket,
+  BucketEncryption,
+  HttpMethods,
+  ObjectOwnership,
+} from "aws-cdk-lib/aws-s3";
 import { Secret } from "aws-cdk-lib/aws-secretsmanager";
 import { Queue, QueueEncryption } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
@@ -22,7 +34,11 @@ export class DataStack extends Stack {
   readonly deadWakes: Queue;
   readonly secret: Secret;
 
-  constructor(scope: Construct, id: string, { config, ...props }: StackProps & { config: CloudConfig }) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { config, ...props }: StackProps & { config: CloudConfig },
+  ) {
     super(scope, id, props);
     this.table = this.makeTable();
     const logs = this.makeBucket("AccessLogs", { expireDays: 90 });
@@ -36,12 +52,19 @@ export class DataStack extends Stack {
     this.models = this.makeBucket("Models", { logs, expireDays: null });
     const leaseSeconds = limits.lease.leaseMs / 1_000;
     // Workers give a run up by themselves after its last attempt; what kills them before they can is dead two deliveries later.
-    const runs = this.makeQueue("Runs", { visibility: Duration.seconds(leaseSeconds * 2), receives: limits.lease.attemptsMax + 2 });
+    const runs = this.makeQueue("Runs", {
+      visibility: Duration.seconds(leaseSeconds * 2),
+      receives: limits.lease.attemptsMax + 2,
+    });
     [this.runs, this.deadRuns] = [runs.queue, runs.dead];
-    const wakes = this.makeQueue("Wakes", { visibility: Duration.seconds(webhooksTimeout.toSeconds() * 6), receives: 5 });
+    const wakes = this.makeQueue("Wakes", {
+      visibility: Duration.seconds(webhooksTimeout.toSeconds() * 6),
+      receives: 5,
+    });
     [this.wakes, this.deadWakes] = [wakes.queue, wakes.dead];
     this.secret = new Secret(this, "Secret", {
-      description: "Hashes API keys and seals webhook secrets: another one invalidates all of them.",
+      description:
+        "Hashes API keys and seals webhook secrets: another one invalidates all of them.",
       generateSecretString: { passwordLength: 64, excludePunctuation: true },
       removalPolicy: RemovalPolicy.RETAIN,
     });
@@ -78,7 +101,10 @@ export class DataStack extends Stack {
     });
   }
 
-  private makeBucket(id: string, { logs, expireDays }: { logs?: Bucket; expireDays: number | null }): Bucket {
+  private makeBucket(
+    id: string,
+    { logs, expireDays }: { logs?: Bucket; expireDays: number | null },
+  ): Bucket {
     return new Bucket(this, id, {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       encryption: BucketEncryption.S3_MANAGED,
@@ -95,7 +121,10 @@ export class DataStack extends Stack {
     });
   }
 
-  private makeQueue(id: string, { visibility, receives }: { visibility: Duration; receives: number }): { queue: Queue; dead: Queue } {
+  private makeQueue(
+    id: string,
+    { visibility, receives }: { visibility: Duration; receives: number },
+  ): { queue: Queue; dead: Queue } {
     const kept = {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,

@@ -1,7 +1,14 @@
 import { AssetHashType, DockerImage, type Duration, RemovalPolicy } from "aws-cdk-lib";
 import type { ISecurityGroup, IVpc, SubnetSelection } from "aws-cdk-lib/aws-ec2";
 import { ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
-import { Architecture, Code, type FunctionProps, Function as LambdaFunction, Runtime, Tracing } from "aws-cdk-lib/aws-lambda";
+import {
+  Architecture,
+  Code,
+  type FunctionProps,
+  Function as LambdaFunction,
+  Runtime,
+  Tracing,
+} from "aws-cdk-lib/aws-lambda";
 import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { bundleFunction, type FunctionName, root } from "./bundle.ts";
@@ -13,7 +20,11 @@ export interface CloudFunctionProps {
   readonly memoryMb: number;
   readonly environment: Readonly<Record<string, string>>;
   /** Null: with the way out that Lambda has, and none to anything of ours. */
-  readonly network: { readonly vpc: IVpc; readonly subnets: SubnetSelection; readonly securityGroup: ISecurityGroup } | null;
+  readonly network: {
+    readonly vpc: IVpc;
+    readonly subnets: SubnetSelection;
+    readonly securityGroup: ISecurityGroup;
+  } | null;
 }
 
 /** One of our functions: Node.js on ARM, bundled here, with a log group and a role of its own. */
@@ -23,10 +34,18 @@ export class CloudFunction extends Construct {
   constructor(scope: Construct, id: string, props: CloudFunctionProps) {
     super(scope, id);
     const { name, description, timeout, memoryMb, environment, network } = props;
-    const logGroup = new LogGroup(this, "Log", { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
-    const role = new Role(this, "Role", { assumedBy: new ServicePrincipal("lambda.amazonaws.com") });
+    const logGroup = new LogGroup(this, "Log", {
+      retention: RetentionDays.ONE_MONTH,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const role = new Role(this, "Role", {
+      assumedBy: new ServicePrincipal("lambda.amazonaws.com"),
+    });
     logGroup.grantWrite(role);
-    if (network) role.addManagedPolicy(ManagedPolicy.fromAwsManagedPolicyName("service-role/AWSLambdaVPCAccessExecutionRole"));
+    if (network)
+      role.addManagedPolicy(
+        ManagedPolicy.fromAwsManagedPolicyName("service-role/AWSLambdaVPCAccessExecutionRole"),
+      );
     const inNetwork: Partial<FunctionProps> = network
       ? { vpc: network.vpc, vpcSubnets: network.subnets, securityGroups: [network.securityGroup] }
       : {};
@@ -47,7 +66,9 @@ export class CloudFunction extends Construct {
   }
 
   allow(actions: readonly string[], resources: readonly string[]): void {
-    this.lambda.addToRolePolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
+    this.lambda.addToRolePolicy(
+      new PolicyStatement({ actions: [...actions], resources: [...resources] }),
+    );
   }
 }
 

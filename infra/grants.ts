@@ -13,13 +13,25 @@ const tableActions = [
   "dynamodb:DescribeTable",
 ];
 
-export type Need = "table" | "images" | "readImages" | "seeImages" | "models" | "sendRuns" | "workRuns" | "seeRuns" | "wake" | "secret";
+export type Need =
+  | "table"
+  | "images"
+  | "readImages"
+  | "seeImages"
+  | "models"
+  | "sendRuns"
+  | "workRuns"
+  | "seeRuns"
+  | "wake"
+  | "secret";
 
 /** Gives a role what it needs, each action on the resources that it is for. */
 export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need[]): void {
   const { table, images, models, runs, deadRuns, wakes, secret } = data;
   const queues = [runs.queueArn, deadRuns.queueArn];
-  const statements: Readonly<Record<Need, readonly { actions: readonly string[]; resources: readonly string[] }[]>> = {
+  const statements: Readonly<
+    Record<Need, readonly { actions: readonly string[]; resources: readonly string[] }[]>
+  > = {
     table: [{ actions: tableActions, resources: [table.tableArn, `${table.tableArn}/index/*`] }],
     images: [
       { actions: ["s3:GetObject", "s3:PutObject"], resources: [images.arnForObjects("tenants/*")] },
@@ -36,7 +48,10 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
     ],
     sendRuns: [{ actions: ["sqs:SendMessage"], resources: [runs.queueArn] }],
     workRuns: [
-      { actions: ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], resources: [runs.queueArn] },
+      {
+        actions: ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"],
+        resources: [runs.queueArn],
+      },
       { actions: ["sqs:SendMessage"], resources: [deadRuns.queueArn] },
     ],
     seeRuns: [{ actions: ["sqs:GetQueueAttributes"], resources: queues }],
@@ -45,7 +60,9 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
   };
   for (const need of needs) {
     for (const { actions, resources } of statements[need]) {
-      grantee.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
+      grantee.grantPrincipal.addToPrincipalPolicy(
+        new PolicyStatement({ actions: [...actions], resources: [...resources] }),
+      );
     }
   }
 }

@@ -53,17 +53,36 @@ export class Monitoring extends Construct {
       data.deadRuns.metricApproximateNumberOfMessagesVisible({ period: minute }),
       { above: 0 },
     );
-    this.alarm("DeadWakes", "Webhooks fail on our side.", data.deadWakes.metricApproximateNumberOfMessagesVisible({ period: minute }), {
-      above: 0,
+    this.alarm(
+      "DeadWakes",
+      "Webhooks fail on our side.",
+      data.deadWakes.metricApproximateNumberOfMessagesVisible({ period: minute }),
+      {
+        above: 0,
+      },
+    );
+    this.alarm("OldestRun", "A run has been waiting for more than 15 minutes.", oldest, {
+      above: 900,
+      minutes: 3,
     });
-    this.alarm("OldestRun", "A run has been waiting for more than 15 minutes.", oldest, { above: 900, minutes: 3 });
-    this.alarm("NoWorkers", "Runs wait, and for 10 minutes no worker has started.", fleet("WorkersMissing"), { above: 0, minutes: 10 });
-    this.alarm("FailedRequests", "More than 5 % of all requests failed on our side.", failureShare, { above: 5, minutes: 2 });
+    this.alarm(
+      "NoWorkers",
+      "Runs wait, and for 10 minutes no worker has started.",
+      fleet("WorkersMissing"),
+      { above: 0, minutes: 10 },
+    );
+    this.alarm(
+      "FailedRequests",
+      "More than 5 % of all requests failed on our side.",
+      failureShare,
+      { above: 5, minutes: 2 },
+    );
     for (const [name, { lambda }] of Object.entries(functions)) {
       const errors = lambda.metricErrors({ period: Duration.minutes(5) });
       this.alarm(`Errors-${name}`, `The function ${name} fails.`, errors, { above: 2 });
     }
-    if (config.budgetUsd !== null && config.alarmEmail !== null) this.makeBudget(config.name, config.budgetUsd, config.alarmEmail);
+    if (config.budgetUsd !== null && config.alarmEmail !== null)
+      this.makeBudget(config.name, config.budgetUsd, config.alarmEmail);
 
     new Dashboard(this, "Dashboard", {
       dashboardName: `${config.name}-service`,
@@ -75,7 +94,10 @@ export class Monitoring extends Construct {
         ],
         [
           graph("Requests", [requests, failures]),
-          graph("Latency, ms", [api.metricLatency({ statistic: "p50" }), api.metricLatency({ statistic: "p99" })]),
+          graph("Latency, ms", [
+            api.metricLatency({ statistic: "p50" }),
+            api.metricLatency({ statistic: "p99" }),
+          ]),
           graph(
             "Errors of functions",
             Object.values(functions).map(({ lambda }) => lambda.metricErrors()),
@@ -91,7 +113,12 @@ export class Monitoring extends Construct {
     return topic;
   }
 
-  private alarm(id: string, alarmDescription: string, metric: IMetric, { above, minutes = 1 }: { above: number; minutes?: number }): void {
+  private alarm(
+    id: string,
+    alarmDescription: string,
+    metric: IMetric,
+    { above, minutes = 1 }: { above: number; minutes?: number },
+  ): void {
     const alarm = new Alarm(this, id, {
       alarmDescription,
       metric,
@@ -105,10 +132,22 @@ export class Monitoring extends Construct {
   }
 
   private makeBudget(name: string, amount: number, address: string): void {
-    const notification = { comparisonOperator: "GREATER_THAN", threshold: 80, thresholdType: "PERCENTAGE", notificationType: "ACTUAL" };
+    const notification = {
+      comparisonOperator: "GREATER_THAN",
+      threshold: 80,
+      thresholdType: "PERCENTAGE",
+      notificationType: "ACTUAL",
+    };
     new CfnBudget(this, "Budget", {
-      budget: { budgetName: name, budgetType: "COST", timeUnit: "MONTHLY", budgetLimit: { amount, unit: "USD" } },
-      notificationsWithSubscribers: [{ notification, subscribers: [{ subscriptionType: "EMAIL", address }] }],
+      budget: {
+        budgetName: name,
+        budgetType: "COST",
+        timeUnit: "MONTHLY",
+        budgetLimit: { amount, unit: "USD" },
+      },
+      notificationsWithSubscribers: [
+        { notification, subscribers: [{ subscriptionType: "EMAIL", address }] },
+      ],
     });
   }
 }

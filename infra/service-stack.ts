@@ -2,7 +2,13 @@ import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-
 import { CfnStage, DomainName, HttpApi, HttpMethod } from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
-import { AllowedMethods, CachePolicy, Distribution, OriginRequestPolicy, ViewerProtocolPolicy } from "aws-cdk-lib/aws-cloudfront";
+import {
+  AllowedMethods,
+  CachePolicy,
+  Distribution,
+  OriginRequestPolicy,
+  ViewerProtocolPolicy,
+} from "aws-cdk-lib/aws-cloudfront";
 import { HttpOrigin } from "aws-cdk-lib/aws-cloudfront-origins";
 import { Rule, Schedule } from "aws-cdk-lib/aws-events";
 import { LambdaFunction as LambdaTarget } from "aws-cdk-lib/aws-events-targets";
@@ -41,8 +47,12 @@ export class ServiceStack extends Stack {
       ...settingsOf(data),
       VEDERE_RETENTION_DAYS: String(config.retentionDays),
       ...(config.model !== null && { VEDERE_MODEL: config.model }),
-      ...(config.unitsPerSecond !== null && { VEDERE_UNITS_PER_SECOND: String(config.unitsPerSecond) }),
-      ...(config.unitsPerMonth !== null && { VEDERE_UNITS_PER_MONTH: String(config.unitsPerMonth) }),
+      ...(config.unitsPerSecond !== null && {
+        VEDERE_UNITS_PER_SECOND: String(config.unitsPerSecond),
+      }),
+      ...(config.unitsPerMonth !== null && {
+        VEDERE_UNITS_PER_MONTH: String(config.unitsPerMonth),
+      }),
     };
     const network = new Network(this, "Network");
     const workers = new Workers(this, "Workers", { config, data, network });
@@ -50,9 +60,15 @@ export class ServiceStack extends Stack {
     const { api, gateway } = this.makeGateway(scaler);
     const webhooks = this.makeWebhooks(network);
     const sweeper = this.makeSweeper();
-    new Monitoring(this, "Monitoring", { config, data, api, functions: { gateway, webhooks, sweeper, scaler } });
+    new Monitoring(this, "Monitoring", {
+      config,
+      data,
+      api,
+      functions: { gateway, webhooks, sweeper, scaler },
+    });
     new CfnOutput(this, "FirstSteps", {
-      value: "npx vedere models publish <model>, then npx vedere tenants create <name>: docs/operations.md says with which settings",
+      value:
+        "npx vedere models publish <model>, then npx vedere tenants create <name>: docs/operations.md says with which settings",
     });
     new CfnOutput(this, "ClusterName", { value: workers.cluster.clusterName });
     new CfnOutput(this, "WorkersService", { value: workers.service.serviceName });
@@ -71,10 +87,22 @@ export class ServiceStack extends Stack {
       description: "The GraphQL API",
       timeout: gatewayTimeout,
       memoryMb: 1_769, // one whole processor: images are decoded here
-      environment: { ...this.settings, VEDERE_PUBLIC_URL: publicUrl, FLEET_SCALER: scaler.lambda.functionName },
+      environment: {
+        ...this.settings,
+        VEDERE_PUBLIC_URL: publicUrl,
+        FLEET_SCALER: scaler.lambda.functionName,
+      },
       network: null,
     });
-    grant(data, gateway.lambda, ["table", "images", "models", "sendRuns", "seeRuns", "wake", "secret"]);
+    grant(data, gateway.lambda, [
+      "table",
+      "images",
+      "models",
+      "sendRuns",
+      "seeRuns",
+      "wake",
+      "secret",
+    ]);
     gateway.allow(["lambda:InvokeFunction"], [scaler.lambda.functionArn]);
     const integration = new HttpLambdaIntegration("GatewayIntegration", gateway.lambda);
     api.addRoutes({ path: "/graphql", methods: [HttpMethod.POST], integration });
@@ -84,11 +112,20 @@ export class ServiceStack extends Stack {
     this.logAccess(api);
     new CfnOutput(this, "ApiUrl", { value: `${publicUrl}/graphql` });
     if (domainName)
-      new CfnOutput(this, "DomainTarget", { value: domainName.regionalDomainName, description: "Where the domain's DNS record points" });
+      new CfnOutput(this, "DomainTarget", {
+        value: domainName.regionalDomainName,
+        description: "Where the domain's DNS record points",
+      });
     return { api, gateway };
   }
 
-  private makeDomain({ name, certificateArn }: { name: string; certificateArn: string }): DomainName {
+  private makeDomain({
+    name,
+    certificateArn,
+  }: {
+    name: string;
+    certificateArn: string;
+  }): DomainName {
     const certificate = Certificate.fromCertificateArn(this, "Certificate", certificateArn);
     return new DomainName(this, "Domain", { domainName: name, certificate });
   }
@@ -114,7 +151,10 @@ export class ServiceStack extends Stack {
 
   /** The default stage, whose log has no body, no query and no authorization. */
   private logAccess(api: HttpApi): void {
-    const log = new LogGroup(this, "AccessLog", { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
+    const log = new LogGroup(this, "AccessLog", {
+      retention: RetentionDays.ONE_MONTH,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
     const stage = api.defaultStage?.node.defaultChild;
     if (!(stage instanceof CfnStage)) throw new Error("The API has no default stage.");
     const fields = {
@@ -131,7 +171,11 @@ export class ServiceStack extends Stack {
     stage.defaultRouteSettings = { throttlingRateLimit: 500, throttlingBurstLimit: 1_000 };
   }
 
-  private makeWebhooks({ vpc, webhooks: subnets, webhooksGroup: securityGroup }: Network): CloudFunction {
+  private makeWebhooks({
+    vpc,
+    webhooks: subnets,
+    webhooksGroup: securityGroup,
+  }: Network): CloudFunction {
     const webhooks = new CloudFunction(this, "Webhooks", {
       name: "webhooks",
       description: "Delivers webhooks",
@@ -140,7 +184,14 @@ export class ServiceStack extends Stack {
       environment: this.settings,
       network: { vpc, subnets, securityGroup },
     });
-    grant(this.data, webhooks.lambda, ["table", "seeImages", "models", "seeRuns", "wake", "secret"]);
+    grant(this.data, webhooks.lambda, [
+      "table",
+      "seeImages",
+      "models",
+      "seeRuns",
+      "wake",
+      "secret",
+    ]);
     webhooks.lambda.addEventSource(
       new SqsEventSource(this.data.wakes, {
         batchSize: 10,
@@ -161,7 +212,14 @@ export class ServiceStack extends Stack {
       environment: this.settings,
       network: null,
     });
-    grant(this.data, sweeper.lambda, ["table", "seeImages", "sendRuns", "seeRuns", "wake", "secret"]);
+    grant(this.data, sweeper.lambda, [
+      "table",
+      "seeImages",
+      "sendRuns",
+      "seeRuns",
+      "wake",
+      "secret",
+    ]);
     this.everyMinute("SweepEveryMinute", sweeper);
     return sweeper;
   }
@@ -183,7 +241,12 @@ export class ServiceStack extends Stack {
       description: "Every minute, and when a run is sent: sets how many workers there are",
       timeout: scalerTimeout,
       memoryMb: 512,
-      environment: { ...this.settings, FLEET_CLUSTER: clusterName, FLEET_SERVICE: serviceName, FLEET_POLICY: JSON.stringify(policy) },
+      environment: {
+        ...this.settings,
+        FLEET_CLUSTER: clusterName,
+        FLEET_SERVICE: serviceName,
+        FLEET_POLICY: JSON.stringify(policy),
+      },
       network: null,
     });
     grant(this.data, scaler.lambda, ["table", "seeImages", "seeRuns", "secret"]);
@@ -193,6 +256,9 @@ export class ServiceStack extends Stack {
   }
 
   private everyMinute(id: string, { lambda }: CloudFunction): void {
-    new Rule(this, id, { schedule: Schedule.rate(Duration.minutes(1)), targets: [new LambdaTarget(lambda, { retryAttempts: 0 })] });
+    new Rule(this, id, {
+      schedule: Schedule.rate(Duration.minutes(1)),
+      targets: [new LambdaTarget(lambda, { retryAttempts: 0 })],
+    });
   }
 }

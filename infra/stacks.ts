@@ -13,7 +13,11 @@ export function buildStacks(app: App): { data: DataStack; service: ServiceStack 
     terminationProtection: true,
     description: "Vedere: what must not be lost",
   });
-  const service = new ServiceStack(app, `${config.name}-service`, { config, data, description: "Vedere: the API and its workers" });
+  const service = new ServiceStack(app, `${config.name}-service`, {
+    config,
+    data,
+    description: "Vedere: the API and its workers",
+  });
   Tags.of(app).add("application", config.name);
   acknowledgeFindings({ data, service });
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

@@ -45,11 +45,15 @@ interface WorkersProps {
 }
 
 /** Of one worker. A GPU's task takes the smallest of the instance types whole. */
-const sizes = { gpu: { cpu: 3_072, memoryMb: 12_288 }, cpu: { cpu: 4_096, memoryMb: 8_192 } } as const;
+const sizes = {
+  gpu: { cpu: 3_072, memoryMb: 12_288 },
+  cpu: { cpu: 4_096, memoryMb: 8_192 },
+} as const;
 /** ECS waits no longer for the runs in progress after it has asked a worker to stop. */
 const stopTimeout = Duration.seconds(120);
 
-const isWell = "fetch('http://127.0.0.1:9464/metrics').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))";
+const isWell =
+  "fetch('http://127.0.0.1:9464/metrics').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))";
 
 /** The workers on ECS, none of them while there is nothing to do: how many there are is the scaler's business. */
 export class Workers extends Construct {
@@ -59,11 +63,27 @@ export class Workers extends Construct {
   constructor(scope: Construct, id: string, props: WorkersProps) {
     super(scope, id);
     const { vpc } = props.network;
-    this.cluster = new Cluster(this, "Cluster", { vpc, containerInsightsV2: ContainerInsights.ENABLED });
+    this.cluster = new Cluster(this, "Cluster", {
+      vpc,
+      containerInsightsV2: ContainerInsights.ENABLED,
+    });
     const { capacity } = props.config.workers;
-    this.service = capacity === "managed" ? this.onManaged(props) : capacity === "asg" ? this.onGroup(props) : this.onFargate(props);
+    this.service =
+      capacity === "managed"
+        ? this.onManaged(props)
+        : capacity === "asg"
+          ? this.onGroup(props)
+          : this.onFargate(props);
     const { taskRole } = this.service.taskDefinition;
-    grant(props.data, taskRole, ["table", "readImages", "models", "workRuns", "seeRuns", "wake", "secret"]);
+    grant(props.data, taskRole, [
+      "table",
+      "readImages",
+      "models",
+      "workRuns",
+      "seeRuns",
+      "wake",
+      "secret",
+    ]);
     taskRole.addToPrincipalPolicy(
       new PolicyStatement({
         actions: ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"],
@@ -77,7 +97,11 @@ export class Workers extends Construct {
     const { config, network } = props;
     const infrastructureRole = new Role(this, "InfrastructureRole", {
       assumedBy: new ServicePrincipal("ecs.amazonaws.com"),
-      managedPolicies: [ManagedPolicy.fromAwsManagedPolicyName("AmazonECSInfrastructureRolePolicyForManagedInstances")],
+      managedPolicies: [
+        ManagedPolicy.fromAwsManagedPolicyName(
+          "AmazonECSInfrastructureRolePolicyForManagedInstances",
+        ),
+      ],
     });
     const provider = new ManagedInstancesCapacityProvider(this, "Gpus", {
       infrastructureRole,
@@ -96,7 +120,10 @@ export class Workers extends Construct {
     this.cluster.addManagedInstancesCapacityProvider(provider);
     const resource = provider.node.findAll().find((each) => each instanceof CfnCapacityProvider);
     // The construct has no property for it: how long an empty instance waits for a task.
-    resource?.addPropertyOverride("ManagedInstancesProvider.InfrastructureOptimization.ScaleInAfter", 300);
+    resource?.addPropertyOverride(
+      "ManagedInstancesProvider.InfrastructureOptimization.ScaleInAfter",
+      300,
+    );
     const taskDefinition = this.makeTask(props, {
       compatibility: Compatibility.MANAGED_INSTANCES,
       networkMode: NetworkMode.AWS_VPC,
@@ -117,7 +144,9 @@ export class Workers extends Construct {
     const [first = "g6.xlarge"] = config.workers.instanceTypes;
     const role = new Role(this, "InstanceRole", {
       assumedBy: new ServicePrincipal("ec2.amazonaws.com"),
-      managedPolicies: [ManagedPolicy.fromAwsManagedPolicyName("service-role/AmazonEC2ContainerServiceforEC2Role")],
+      managedPolicies: [
+        ManagedPolicy.fromAwsManagedPolicyName("service-role/AmazonEC2ContainerServiceforEC2Role"),
+      ],
     });
     const launchTemplate = new LaunchTemplate(this, "Template", {
       machineImage: EcsOptimizedImage.amazonLinux2023(AmiHardwareType.GPU),
@@ -128,7 +157,13 @@ export class Workers extends Construct {
       requireImdsv2: true,
       httpPutResponseHopLimit: 1, // tasks do not reach the instance's own role
       blockDevices: [
-        { deviceName: "/dev/xvda", volume: BlockDeviceVolume.ebs(100, { volumeType: EbsDeviceVolumeType.GP3, encrypted: true }) },
+        {
+          deviceName: "/dev/xvda",
+          volume: BlockDeviceVolume.ebs(100, {
+            volumeType: EbsDeviceVolumeType.GP3,
+            encrypted: true,
+          }),
+        },
       ],
     });
     const autoScalingGroup = new AutoScalingGroup(this, "Group", {
@@ -139,14 +174,23 @@ export class Workers extends Construct {
       newInstancesProtectedFromScaleIn: true,
       mixedInstancesPolicy: {
         launchTemplate,
-        launchTemplateOverrides: config.workers.instanceTypes.map((type) => ({ instanceType: new InstanceType(type) })),
+        launchTemplateOverrides: config.workers.instanceTypes.map((type) => ({
+          instanceType: new InstanceType(type),
+        })),
       },
     });
-    const provider = new AsgCapacityProvider(this, "Gpus", { autoScalingGroup, instanceWarmupPeriod: 120 });
+    const provider = new AsgCapacityProvider(this, "Gpus", {
+      autoScalingGroup,
+      instanceWarmupPeriod: 120,
+    });
     this.cluster.addAsgCapacityProvider(provider);
     const service = new Ec2Service(this, "Service", {
       ...this.serviceProps(props),
-      taskDefinition: this.makeTask(props, { compatibility: Compatibility.EC2, networkMode: NetworkMode.AWS_VPC, hasGpu: true }),
+      taskDefinition: this.makeTask(props, {
+        compatibility: Compatibility.EC2,
+        networkMode: NetworkMode.AWS_VPC,
+        hasGpu: true,
+      }),
       capacityProviderStrategies: [{ capacityProvider: provider.capacityProviderName, weight: 1 }],
     });
     service.node.addDependency(provider);
@@ -157,7 +201,11 @@ export class Workers extends Construct {
   private onFargate(props: WorkersProps): FargateService {
     return new FargateService(this, "Service", {
       ...this.serviceProps(props),
-      taskDefinition: this.makeTask(props, { compatibility: Compatibility.FARGATE, networkMode: NetworkMode.AWS_VPC, hasGpu: false }),
+      taskDefinition: this.makeTask(props, {
+        compatibility: Compatibility.FARGATE,
+        networkMode: NetworkMode.AWS_VPC,
+        hasGpu: false,
+      }),
     });
   }
 
@@ -176,7 +224,11 @@ export class Workers extends Construct {
 
   private makeTask(
     { config, data }: WorkersProps,
-    { compatibility, networkMode, hasGpu }: { compatibility: Compatibility; networkMode: NetworkMode; hasGpu: boolean },
+    {
+      compatibility,
+      networkMode,
+      hasGpu,
+    }: { compatibility: Compatibility; networkMode: NetworkMode; hasGpu: boolean },
   ): TaskDefinition {
     const size = hasGpu ? sizes.gpu : sizes.cpu;
     const task = new TaskDefinition(this, "Task", {
@@ -186,11 +238,17 @@ export class Workers extends Construct {
       memoryMiB: String(size.memoryMb),
       // The instances of a group say themselves what they are.
       ...(compatibility !== Compatibility.EC2 && {
-        runtimePlatform: { cpuArchitecture: CpuArchitecture.X86_64, operatingSystemFamily: OperatingSystemFamily.LINUX },
+        runtimePlatform: {
+          cpuArchitecture: CpuArchitecture.X86_64,
+          operatingSystemFamily: OperatingSystemFamily.LINUX,
+        },
       }),
       volumes: [{ name: "data" }, { name: "tmp" }],
     });
-    const logGroup = new LogGroup(this, "Log", { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
+    const logGroup = new LogGroup(this, "Log", {
+      retention: RetentionDays.ONE_MONTH,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
     const container = task.addContainer("worker", {
       image: ContainerImage.fromAsset(root, {
         file: hasGpu ? "inference/Dockerfile" : "inference/Dockerfile.cpu",

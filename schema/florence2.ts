@@ -47,7 +47,11 @@ export interface BoxesAnswer {
 /** Objects with a box each; `polygons` is null where the model gave the box itself and not an outline. */
 export interface ObjectsAnswer {
   readonly kind: "objects";
-  readonly objects: readonly { readonly label: string; readonly box: Box; readonly polygons: readonly Polygon[] | null }[];
+  readonly objects: readonly {
+    readonly label: string;
+    readonly box: Box;
+    readonly polygons: readonly Polygon[] | null;
+  }[];
   readonly remainder: string;
 }
 
@@ -61,7 +65,11 @@ export interface QuadsAnswer {
 /** Instances, each of one or more closed rings, and the box around them; labels are "" but in fine-tuned models. */
 export interface PolygonsAnswer {
   readonly kind: "polygons";
-  readonly instances: readonly { readonly label: string; readonly polygons: readonly Polygon[]; readonly box: Box }[];
+  readonly instances: readonly {
+    readonly label: string;
+    readonly polygons: readonly Polygon[];
+    readonly box: Box;
+  }[];
   readonly remainder: string;
 }
 
@@ -97,15 +105,18 @@ export type TaskToken = keyof Answers;
 export function promptFor(task: TaskToken, slots: PromptSlots = {}): string {
   const { text, region, size } = slots;
   if (isKeyOf(plainPrompts, task)) {
-    if (text !== undefined || region !== undefined) throw new TypeError(`${task} takes neither a text nor a region.`);
+    if (text !== undefined || region !== undefined)
+      throw new TypeError(`${task} takes neither a text nor a region.`);
     return plainPrompts[task];
   }
   if (isKeyOf(textPrompts, task)) {
-    if (text === undefined || region !== undefined) throw new TypeError(`${task} takes a text and nothing else.`);
+    if (text === undefined || region !== undefined)
+      throw new TypeError(`${task} takes a text and nothing else.`);
     return textPrompts[task](text);
   }
   if (isKeyOf(regionPrompts, task)) {
-    if (!region || !size || text !== undefined) throw new TypeError(`${task} takes a region and the image's size, and no text.`);
+    if (!region || !size || text !== undefined)
+      throw new TypeError(`${task} takes a region and the image's size, and no text.`);
     const fault = checkRegion(["region"], { ...region, unit: "PIXEL" }, checkSize(size));
     if (fault) throw new RangeError(`${fault.message} ${fault.fix}`);
     return regionPrompts[task](locationTokens(region, size));
@@ -118,7 +129,11 @@ export function promptFor(task: TaskToken, slots: PromptSlots = {}): string {
  * and `<pad>` are taken out here. `size` is the image's own, in pixels: the answer's geometry is in pixels too, fractions kept.
  * Never throws for a text; throws TypeError for an unknown task and RangeError for a size that is none.
  */
-export function parseAnswer<Task extends TaskToken>(task: Task, rawText: string, size: Size): Answers[Task] {
+export function parseAnswer<Task extends TaskToken>(
+  task: Task,
+  rawText: string,
+  size: Size,
+): Answers[Task] {
   if (!isKeyOf(readers, task)) throw unknownTask(task);
   return readers[task](rawText.replace(/<\/?s>|<pad>/g, ""), checkSize(size));
 }
@@ -156,32 +171,52 @@ function regionTextAnswer(raw: string, size: Size): RegionTextAnswer {
 
 function boxesAnswer(raw: string, size: Size): BoxesAnswer {
   const { items, remainder } = readBoxes(raw, size);
-  return { kind: "boxes", boxes: items.flatMap(({ label, boxes }) => boxes.map(({ box }) => ({ label, box }))), remainder };
+  return {
+    kind: "boxes",
+    boxes: items.flatMap(({ label, boxes }) => boxes.map(({ box }) => ({ label, box }))),
+    remainder,
+  };
 }
 
 function objectsAnswer(raw: string, size: Size): ObjectsAnswer {
   const { items, remainder } = readObjects(raw, size);
-  return { kind: "objects", objects: items.map(({ label, box, polygons }) => ({ label, box, polygons })), remainder };
+  return {
+    kind: "objects",
+    objects: items.map(({ label, box, polygons }) => ({ label, box, polygons })),
+    remainder,
+  };
 }
 
 function quadsAnswer(raw: string, size: Size): QuadsAnswer {
   const { items, remainder } = readQuads(raw, size);
-  return { kind: "quads", lines: items.map(({ text, quad, box }) => ({ text, quad, box })), remainder };
+  return {
+    kind: "quads",
+    lines: items.map(({ text, quad, box }) => ({ text, quad, box })),
+    remainder,
+  };
 }
 
 function polygonsAnswer(raw: string, size: Size): PolygonsAnswer {
   const { items, remainder } = readPolygons(raw, size);
-  return { kind: "polygons", instances: items.map(({ label, polygons, box }) => ({ label, polygons, box })), remainder };
+  return {
+    kind: "polygons",
+    instances: items.map(({ label, polygons, box }) => ({ label, polygons, box })),
+    remainder,
+  };
 }
 
 function checkSize(size: Size): Size {
   const isLength = (pixels: number) => Number.isFinite(pixels) && pixels > 0;
   if (isLength(size.width) && isLength(size.height)) return size;
-  throw new RangeError(`An image of ${size.width}×${size.height} pixels does not exist. Give its width and height in pixels.`);
+  throw new RangeError(
+    `An image of ${size.width}×${size.height} pixels does not exist. Give its width and height in pixels.`,
+  );
 }
 
 function unknownTask(task: string): TypeError {
-  return new TypeError(`${task} is no task of Florence-2. Give one of ${Object.keys(readers).join(" ")}.`);
+  return new TypeError(
+    `${task} is no task of Florence-2. Give one of ${Object.keys(readers).join(" ")}.`,
+  );
 }
 
 /** Own keys only: callers without types may name anything, "constructor" too. */

@@ -12,8 +12,10 @@ export const plainPrompts = {
 
 /** Prompts around a text. `<VQA>` is the question itself: only fine-tuned models answer it. */
 export const textPrompts = {
-  "<CAPTION_TO_PHRASE_GROUNDING>": (caption: string) => `Locate the phrases in the caption: ${caption}`,
-  "<REFERRING_EXPRESSION_SEGMENTATION>": (expression: string) => `Locate ${expression} in the image with mask`,
+  "<CAPTION_TO_PHRASE_GROUNDING>": (caption: string) =>
+    `Locate the phrases in the caption: ${caption}`,
+  "<REFERRING_EXPRESSION_SEGMENTATION>": (expression: string) =>
+    `Locate ${expression} in the image with mask`,
   "<OPEN_VOCABULARY_DETECTION>": (classes: string) => `Locate ${classes} in the image.`,
   "<VQA>": (question: string) => question,
 } as const;

@@ -6,10 +6,25 @@ export type TaskResult =
   | { readonly type: "DetectionResult"; readonly objects: readonly DetectedObject[] }
   | { readonly type: "RegionCaptionsResult"; readonly regions: readonly CaptionedRegion[] }
   | { readonly type: "RegionProposalsResult"; readonly regions: readonly ProposedRegion[] }
-  | { readonly type: "GroundingResult"; readonly caption: string; readonly phrases: readonly GroundedPhrase[] }
-  | { readonly type: "OcrResult"; readonly text: string; readonly score: number; readonly regions: readonly OcrRegion[] }
+  | {
+      readonly type: "GroundingResult";
+      readonly caption: string;
+      readonly phrases: readonly GroundedPhrase[];
+    }
+  | {
+      readonly type: "OcrResult";
+      readonly text: string;
+      readonly score: number;
+      readonly regions: readonly OcrRegion[];
+    }
   | { readonly type: "SegmentationResult"; readonly instances: readonly SegmentedInstance[] }
-  | { readonly type: "RegionTextResult"; readonly text: string; readonly as: RegionAspect; readonly region: Box; readonly score: number }
+  | {
+      readonly type: "RegionTextResult";
+      readonly text: string;
+      readonly as: RegionAspect;
+      readonly region: Box;
+      readonly score: number;
+    }
   | { readonly type: "AnswerResult"; readonly text: string; readonly score: number }
   | PromptResult;
 

@@ -21,8 +21,11 @@ const files = Object.keys(allowed).flatMap((folder) =>
 );
 
 function importsOf(file: string): string[] {
-  const forms = /^(?:import|export)\s[^"';]*?\sfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\("([^"]+)"\)/gm;
-  return [...readFileSync(file, "utf8").matchAll(forms)].map((match) => match[1] ?? match[2] ?? match[3] ?? "");
+  const forms =
+    /^(?:import|export)\s[^"';]*?\sfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\("([^"]+)"\)/gm;
+  return [...readFileSync(file, "utf8").matchAll(forms)].map(
+    (match) => match[1] ?? match[2] ?? match[3] ?? "",
+  );
 }
 
 const ours = (file: string) =>
@@ -62,7 +65,9 @@ test("core and schema know no technology", () => {
     .filter(({ name }) => !name.startsWith(".") && !["node:crypto", "node:zlib"].includes(name));
   expect(outside).toEqual([]);
   const impure = files.filter(
-    (file) => /^(core|schema)\//.test(file) && /process\.env|Date\.now|Math\.random/.test(readFileSync(file, "utf8")),
+    (file) =>
+      /^(core|schema)\//.test(file) &&
+      /process\.env|Date\.now|Math\.random/.test(readFileSync(file, "utf8")),
   );
   expect(impure).toEqual([]);
 });
@@ -73,5 +78,7 @@ test("only adapters/config.ts reads the environment", () => {
 });
 
 test("no folder or file is called util, helper, common or manager", () => {
-  expect(files.filter((file) => /(^|\/)(utils?|helpers?|common|managers?)(\.|\/)/.test(file))).toEqual([]);
+  expect(
+    files.filter((file) => /(^|\/)(utils?|helpers?|common|managers?)(\.|\/)/.test(file)),
+  ).toEqual([]);
 });

@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { packageRoot } from "../adapters/package-root.ts";
 
 /** Copies the embedded model into a data folder, as a pulled model of this id and revision; returns its folder. */
-export function addModelCopy(dataDir: string, model: { name?: string; id: string; revision: string; defaults?: object }): string {
+export function addModelCopy(
+  dataDir: string,
+  model: { name?: string; id: string; revision: string; defaults?: object },
+): string {
   const folder = join(dataDir, "models", model.name ?? `${model.id}-${model.revision}`);
   cpSync(join(packageRoot(), "models", "florence-2-nano"), folder, {
     recursive: true,
@@ -14,7 +17,12 @@ export function addModelCopy(dataDir: string, model: { name?: string; id: string
   const manifest: object = JSON.parse(readFileSync(file, "utf8"));
   writeFileSync(
     file,
-    JSON.stringify({ ...manifest, id, revision, defaults: { beams: 1, maxTokens: 24, noRepeatNgramSize: 0, ...defaults } }),
+    JSON.stringify({
+      ...manifest,
+      id,
+      revision,
+      defaults: { beams: 1, maxTokens: 24, noRepeatNgramSize: 0, ...defaults },
+    }),
   );
   return folder;
 }

@@ -1,6 +1,16 @@
 import { type Bucket, draw } from "../../core/budget.ts";
 import type { Budgets } from "../../core/ports.ts";
-import { type DynamoTable, getItems, type Item, type ItemKey, keyOf, number, secondsOf, text, transact } from "./dynamo-table.ts";
+import {
+  type DynamoTable,
+  getItems,
+  type Item,
+  type ItemKey,
+  keyOf,
+  number,
+  secondsOf,
+  text,
+  transact,
+} from "./dynamo-table.ts";
 
 const dayMs = 86_400_000;
 /** So often others came first; beyond, something is wrong. */
@@ -21,7 +31,13 @@ export function dynamoBudgets(table: DynamoTable): Budgets {
           const level = drawn.levels[i] ?? 0;
           const fullAt = now + ((size.capacity - level) / size.perSecond) * 1_000;
           const version = item ? number(item, "version") + 1 : 1;
-          const Item = { ...place, level, at: now, version, expiresAt: secondsOf(Math.max(now, fullAt) + dayMs) };
+          const Item = {
+            ...place,
+            level,
+            at: now,
+            version,
+            expiresAt: secondsOf(Math.max(now, fullAt) + dayMs),
+          };
           return { Put: { TableName: table.name, Item, ...unchanged(item) } };
         });
         if (await transact(table, writes)) return drawn;
@@ -33,7 +49,10 @@ export function dynamoBudgets(table: DynamoTable): Budgets {
 
 function unchanged(item: Item | null) {
   if (!item) return { ConditionExpression: "attribute_not_exists(pk)" };
-  return { ConditionExpression: "version = :read", ExpressionAttributeValues: { ":read": number(item, "version") } };
+  return {
+    ConditionExpression: "version = :read",
+    ExpressionAttributeValues: { ":read": number(item, "version") },
+  };
 }
 
 function bucketIn(item: Item | null): Bucket | null {

@@ -18,12 +18,19 @@ export function dynamoModels(table: DynamoTable): ModelRegistry {
       await client.send(new PutCommand({ TableName, Item: { pk: aliases, sk: name, target } }));
     },
     async removeAlias(name) {
-      const removed = await client.send(new DeleteCommand({ TableName, Key: { pk: aliases, sk: name }, ReturnValues: "ALL_OLD" }));
+      const removed = await client.send(
+        new DeleteCommand({ TableName, Key: { pk: aliases, sk: name }, ReturnValues: "ALL_OLD" }),
+      );
       return removed.Attributes !== undefined;
     },
     async report({ workerId, at, models }) {
       const expiresAt = secondsOf(at + dayMs);
-      await client.send(new PutCommand({ TableName, Item: { pk: workers, sk: workerId, at, data: JSON.stringify(models), expiresAt } }));
+      await client.send(
+        new PutCommand({
+          TableName,
+          Item: { pk: workers, sk: workerId, at, data: JSON.stringify(models), expiresAt },
+        }),
+      );
     },
     async reports(since) {
       const items = await queryItems(table, { partition: workers });

@@ -6,7 +6,9 @@ import { type Item, type ItemKey, instantKey, keyOf } from "./dynamo-table.ts";
 const shardCount = 8;
 
 /** The partitions in which events wait. */
-export const outboxShards: readonly string[] = Array.from({ length: shardCount }, (_, shard) => keyOf("OUTBOX", String(shard)));
+export const outboxShards: readonly string[] = Array.from({ length: shardCount }, (_, shard) =>
+  keyOf("OUTBOX", String(shard)),
+);
 
 /** An event that waits, to be written in the transaction of what it tells. */
 export function outboxItem(event: WebhookEvent): Item & ItemKey {

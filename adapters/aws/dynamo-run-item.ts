@@ -2,7 +2,15 @@ import { promisify } from "node:util";
 import { crc32, deflate, inflate } from "node:zlib";
 import { AppError } from "../../core/errors.ts";
 import type { Run, RunStatus } from "../../core/run.ts";
-import { type Item, type ItemKey, instantKey, keyOf, number, secondsOf, text } from "./dynamo-table.ts";
+import {
+  type Item,
+  type ItemKey,
+  instantKey,
+  keyOf,
+  number,
+  secondsOf,
+  text,
+} from "./dynamo-table.ts";
 
 /**
  * Queued runs are spread over so many partitions of the sweeper's indexes, each good for some 500 runs a second. More may come later,
@@ -15,7 +23,11 @@ const plainBytesMax = 1_024;
 const packedBytesMax = 400_000;
 
 /** A run as an item. `write` marks this write of it; after `retentionMs` the table may delete it, once it has finished; null: never. */
-export async function itemOfRun(run: Run, write: string, retentionMs: number | null): Promise<Item & ItemKey> {
+export async function itemOfRun(
+  run: Run,
+  write: string,
+  retentionMs: number | null,
+): Promise<Item & ItemKey> {
   return {
     ...placeOfRun(run.tenantId, run.id),
     owner: runsOf(run.tenantId),
@@ -24,17 +36,24 @@ export async function itemOfRun(run: Run, write: string, retentionMs: number | n
     version: run.version,
     write,
     data: await pack(run),
-    ...(run.status === "QUEUED" && { queue: shardOf(run), dueQueue: shardOf(run), due: instantKey(run.expiresAt, run.id) }),
-    ...(run.finishedAt !== null && retentionMs !== null && { expiresAt: secondsOf(run.finishedAt + retentionMs) }),
+    ...(run.status === "QUEUED" && {
+      queue: shardOf(run),
+      dueQueue: shardOf(run),
+      due: instantKey(run.expiresAt, run.id),
+    }),
+    ...(run.finishedAt !== null &&
+      retentionMs !== null && { expiresAt: secondsOf(run.finishedAt + retentionMs) }),
   };
 }
 
 /** The record as this program wrote it; its shape is not checked at every read. */
 export async function runIn(item: Item): Promise<Run> {
   const { data } = item;
-  const json = data instanceof Uint8Array ? (await promisify(inflate)(data)).toString() : text(item, "data");
+  const json =
+    data instanceof Uint8Array ? (await promisify(inflate)(data)).toString() : text(item, "data");
   const run: Run = JSON.parse(json);
-  if (run.version !== number(item, "version")) throw new TypeError(`The item of run ${run.id} contradicts itself.`);
+  if (run.version !== number(item, "version"))
+    throw new TypeError(`The item of run ${run.id} contradicts itself.`);
   return run;
 }
 
@@ -48,7 +67,9 @@ export function runsOf(tenantId: string, status?: RunStatus): string {
 }
 
 /** The partitions of queued runs in the indexes. */
-export const queueShards: readonly string[] = Array.from({ length: queueShardCount }, (_, shard) => keyOf("QUEUED", String(shard)));
+export const queueShards: readonly string[] = Array.from({ length: queueShardCount }, (_, shard) =>
+  keyOf("QUEUED", String(shard)),
+);
 
 function shardOf({ id }: Run): string {
   return queueShards[crc32(id) % queueShardCount] ?? "";
@@ -60,9 +81,13 @@ async function pack(run: Run): Promise<string | Uint8Array> {
   const packed = await promisify(deflate)(json);
   if (packed.byteLength > packedBytesMax) {
     const size = `${packed.byteLength} bytes packed, ${packedBytesMax} can be stored`;
-    throw new AppError("INVALID", `The results of run ${run.id} are too large to be stored (${size}).`, {
-      fix: "Ask fewer tasks in one run, or ask the ones with many regions in runs of their own.",
-    });
+    throw new AppError(
+      "INVALID",
+      `The results of run ${run.id} are too large to be stored (${size}).`,
+      {
+        fix: "Ask fewer tasks in one run, or ask the ones with many regions in runs of their own.",
+      },
+    );
   }
   return packed;
 }

@@ -50,7 +50,10 @@ const lookAfterMs = { first: 100, max: 1_000, growth: 1.4 } as const;
  * waiting, some 200 at the 10 000 runs that a tenant may have.
  */
 export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRunsOptions): Runs {
-  const keyItemOf = (run: Run, { key, inputHash }: { key: string; inputHash: string }): Item & ItemKey => ({
+  const keyItemOf = (
+    run: Run,
+    { key, inputHash }: { key: string; inputHash: string },
+  ): Item & ItemKey => ({
     ...placeOfKey(run.tenantId, key),
     runId: run.id,
     inputHash,
@@ -76,27 +79,54 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
     const runId = text(item, "runId");
     const TableName = table.name;
     await transact(table, [
-      { ConditionCheck: { TableName, Key: placeOfRun(tenantId, runId), ConditionExpression: "attribute_not_exists(pk)" } },
-      { Delete: { TableName, Key, ConditionExpression: "runId = :run", ExpressionAttributeValues: { ":run": runId } } },
+      {
+        ConditionCheck: {
+          TableName,
+          Key: placeOfRun(tenantId, runId),
+          ConditionExpression: "attribute_not_exists(pk)",
+        },
+      },
+      {
+        Delete: {
+          TableName,
+          Key,
+          ConditionExpression: "runId = :run",
+          ExpressionAttributeValues: { ":run": runId },
+        },
+      },
     ]);
     return true;
   };
 
-  const runsAt = async (found: readonly Item[]): Promise<Run[]> => Promise.all((await getItems(table, found.map(keyIn))).map(runIn));
+  const runsAt = async (found: readonly Item[]): Promise<Run[]> =>
+    Promise.all((await getItems(table, found.map(keyIn))).map(runIn));
 
-  const inQueue = async (query: Pick<Query, "index" | "before">, max: number, sortKey: "newest" | "due"): Promise<Run[]> => {
+  const inQueue = async (
+    query: Pick<Query, "index" | "before">,
+    max: number,
+    sortKey: "newest" | "due",
+  ): Promise<Run[]> => {
     const shards = queueShards.map((partition) => queryItems(table, { ...query, partition, max }));
-    const found = (await Promise.all(shards)).flat().sort((a, b) => (text(a, sortKey) < text(b, sortKey) ? -1 : 1));
+    const found = (await Promise.all(shards))
+      .flat()
+      .sort((a, b) => (text(a, sortKey) < text(b, sortKey) ? -1 : 1));
     return (await runsAt(found.slice(0, max))).filter(({ status }) => status === "QUEUED");
   };
 
   return {
     async create(run, idempotency) {
-      const items = [await itemOfRun(run, randomUUID(), retentionMs), ...(idempotency ? [keyItemOf(run, idempotency)] : [])];
+      const items = [
+        await itemOfRun(run, randomUUID(), retentionMs),
+        ...(idempotency ? [keyItemOf(run, idempotency)] : []),
+      ];
       for (;;) {
         if (await putNew(table, items)) return { outcome: "created", run };
         const earlier = idempotency && (await findByKey(run.tenantId, idempotency.key));
-        if (earlier) return { outcome: earlier.inputHash === idempotency.inputHash ? "replayed" : "mismatch", run: earlier.run };
+        if (earlier)
+          return {
+            outcome: earlier.inputHash === idempotency.inputHash ? "replayed" : "mismatch",
+            run: earlier.run,
+          };
         if (!idempotency || !(await forgetKeyOfGoneRun(run.tenantId, idempotency.key)))
           throw new Error(`There is a run ${run.id} already.`);
       }
@@ -107,7 +137,10 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
       const write = randomUUID();
       const Item = await itemOfRun(run, write, retentionMs);
       const TableName = table.name;
-      const before = { ConditionExpression: "version = :before", ExpressionAttributeValues: { ":before": run.version - 1 } };
+      const before = {
+        ConditionExpression: "version = :before",
+        ExpressionAttributeValues: { ":before": run.version - 1 },
+      };
       const event = eventOf(run);
       const isTaken = await transact(table, [
         { Put: { TableName, Item, ...before } },
@@ -115,14 +148,20 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
       // A write whose answer was lost is repeated, and may then meet its own version: the mark tells ours from another's.
-      const isReplaced = isTaken || (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write === write;
+      const isReplaced =
+        isTaken ||
+        (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write ===
+          write;
       if (isReplaced && event) await wake(0);
       return isReplaced;
     },
     usage: (tenantId, span) => readUsage(table, tenantId, span),
     async list(tenantId, { first, after, status }) {
       const partitions: Query[] = status
-        ? [...new Set(status)].map((one) => ({ index: "byStatus", partition: runsOf(tenantId, one) }))
+        ? [...new Set(status)].map((one) => ({
+            index: "byStatus",
+            partition: runsOf(tenantId, one),
+          }))
         : [{ index: "byOwner", partition: runsOf(tenantId) }];
       const place = placeBehind(after);
       let before: string | null = after === null ? null : instantKey(place.createdAt, place.id);
@@ -139,18 +178,26 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
     },
     async countUnfinished(tenantId) {
       const unfinished: readonly RunStatus[] = ["QUEUED", "PROCESSING"];
-      const count = (status: RunStatus) => countItems(table, { index: "byStatus", partition: runsOf(tenantId, status) });
+      const count = (status: RunStatus) =>
+        countItems(table, { index: "byStatus", partition: runsOf(tenantId, status) });
       return (await Promise.all(unfinished.map(count))).reduce((sum, one) => sum + one, 0);
     },
-    queued: (createdBefore, max) => inQueue({ index: "byQueue", before: instantKey(createdBefore) }, max, "newest"),
+    queued: (createdBefore, max) =>
+      inQueue({ index: "byQueue", before: instantKey(createdBefore) }, max, "newest"),
     overdue: (by, max) => inQueue({ index: "byDue", before: instantKey(by + 1) }, max, "due"),
     async changed(tenantId, runId, version, waitMs, signal) {
       const deadline = performance.now() + waitMs;
-      for (let pauseMs: number = lookAfterMs.first; !signal?.aborted; pauseMs = Math.min(pauseMs * lookAfterMs.growth, lookAfterMs.max)) {
+      for (
+        let pauseMs: number = lookAfterMs.first;
+        !signal?.aborted;
+        pauseMs = Math.min(pauseMs * lookAfterMs.growth, lookAfterMs.max)
+      ) {
         const item = await getItem(table, placeOfRun(tenantId, runId), { attribute: "version" });
         const leftMs = deadline - performance.now();
         if (item?.version !== version || leftMs <= 0) return;
-        await pause(Math.min(pauseMs, leftMs), undefined, signal && { signal }).catch(() => undefined); // rejects when aborted, which the loop sees
+        await pause(Math.min(pauseMs, leftMs), undefined, signal && { signal }).catch(
+          () => undefined,
+        ); // rejects when aborted, which the loop sees
       }
     },
   };

@@ -46,7 +46,10 @@ export function createTableInput(name: string): CreateTableCommandInput {
   return {
     TableName: name,
     BillingMode: "PAY_PER_REQUEST",
-    AttributeDefinitions: [...attributes].map((attribute) => ({ AttributeName: attribute, AttributeType: "S" })),
+    AttributeDefinitions: [...attributes].map((attribute) => ({
+      AttributeName: attribute,
+      AttributeType: "S",
+    })),
     KeySchema: keySchema(tableSchema),
     GlobalSecondaryIndexes: Object.entries(tableSchema.indexes).map(([indexName, index]) => ({
       IndexName: indexName,

@@ -41,10 +41,20 @@ export type Write = NonNullable<TransactWriteCommandInput["TransactItems"]>[numb
 const batchMax = 100;
 const transactAttemptsMax = 10;
 /** Why a transaction is called off that may succeed a moment later. */
-const passing: readonly unknown[] = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+const passing: readonly unknown[] = [
+  "None",
+  "TransactionConflict",
+  "ThrottlingError",
+  "ProvisionedThroughputExceeded",
+];
 
 export function dynamoTable(client: DynamoDBClient, name: string): DynamoTable {
-  return { client: DynamoDBDocumentClient.from(client, { marshallOptions: { removeUndefinedValues: true } }), name };
+  return {
+    client: DynamoDBDocumentClient.from(client, {
+      marshallOptions: { removeUndefinedValues: true },
+    }),
+    name,
+  };
 }
 
 /** A key of several parts, such that different parts never give the same key. */
@@ -58,9 +68,21 @@ export function instantKey(at: number, id = ""): string {
 }
 
 /** The item, or some of its attributes, as it is after every write that was acknowledged; null where there is none. */
-export async function getItem(table: DynamoTable, key: ItemKey, only?: { attribute: string }): Promise<Item | null> {
-  const some = only && { ProjectionExpression: "#only", ExpressionAttributeNames: { "#only": only.attribute } };
-  const command = new GetCommand({ TableName: table.name, Key: key, ConsistentRead: true, ...some });
+export async function getItem(
+  table: DynamoTable,
+  key: ItemKey,
+  only?: { attribute: string },
+): Promise<Item | null> {
+  const some = only && {
+    ProjectionExpression: "#only",
+    ExpressionAttributeNames: { "#only": only.attribute },
+  };
+  const command = new GetCommand({
+    TableName: table.name,
+    Key: key,
+    ConsistentRead: true,
+    ...some,
+  });
   const { Item: item } = await table.client.send(command);
   return item ?? null;
 }
@@ -72,8 +94,11 @@ export async function getItems(table: DynamoTable, keys: readonly ItemKey[]): Pr
   const asked = new Map(keys.map(({ pk, sk }) => [placeOf({ pk, sk }), { pk, sk }]));
   let open: readonly Item[] = [...asked.values()];
   for (let empty = 0; open.length > 0; ) {
-    const command = new BatchGetCommand({ RequestItems: { [table.name]: { Keys: open.slice(0, batchMax), ConsistentRead: true } } });
-    const { Responses: responses = {}, UnprocessedKeys: unprocessed = {} } = await table.client.send(command);
+    const command = new BatchGetCommand({
+      RequestItems: { [table.name]: { Keys: open.slice(0, batchMax), ConsistentRead: true } },
+    });
+    const { Responses: responses = {}, UnprocessedKeys: unprocessed = {} } =
+      await table.client.send(command);
     const items = responses[table.name] ?? [];
     for (const item of items) found.set(placeOf(item), item);
     open = [...open.slice(batchMax), ...(unprocessed[table.name]?.Keys ?? [])];
@@ -89,7 +114,9 @@ export async function queryItems(table: DynamoTable, query: Query): Promise<Item
   let from: Record<string, unknown> | undefined;
   do {
     const rest = query.max === undefined ? undefined : query.max - items.length;
-    const page = await table.client.send(new QueryCommand({ ...inputOf(table, query), Limit: rest, ExclusiveStartKey: from }));
+    const page = await table.client.send(
+      new QueryCommand({ ...inputOf(table, query), Limit: rest, ExclusiveStartKey: from }),
+    );
     items.push(...(page.Items ?? []));
     from = page.LastEvaluatedKey;
   } while (from && items.length !== query.max);
@@ -101,7 +128,9 @@ export async function countItems(table: DynamoTable, query: Query): Promise<numb
   let count = 0;
   let from: Record<string, unknown> | undefined;
   do {
-    const page = await table.client.send(new QueryCommand({ ...inputOf(table, query), Select: "COUNT", ExclusiveStartKey: from }));
+    const page = await table.client.send(
+      new QueryCommand({ ...inputOf(table, query), Select: "COUNT", ExclusiveStartKey: from }),
+    );
     count += page.Count ?? 0;
     from = page.LastEvaluatedKey;
   } while (from);
@@ -112,7 +141,9 @@ export async function countItems(table: DynamoTable, query: Query): Promise<numb
 export function putNew(table: DynamoTable, items: readonly (Item & ItemKey)[]): Promise<boolean> {
   return transact(
     table,
-    items.map((Item) => ({ Put: { TableName: table.name, Item, ConditionExpression: "attribute_not_exists(pk)" } })),
+    items.map((Item) => ({
+      Put: { TableName: table.name, Item, ConditionExpression: "attribute_not_exists(pk)" },
+    })),
   );
 }
 
@@ -129,7 +160,8 @@ export async function transact(table: DynamoTable, writes: readonly Write[]): Pr
       if (!(error instanceof TransactionCanceledException)) throw error;
       const reasons = (error.CancellationReasons ?? []).map(({ Code }) => Code);
       if (reasons.includes("ConditionalCheckFailed")) return false;
-      if (attempt === transactAttemptsMax || !reasons.every((reason) => passing.includes(reason))) throw error;
+      if (attempt === transactAttemptsMax || !reasons.every((reason) => passing.includes(reason)))
+        throw error;
       await setTimeout(pauseMs(attempt));
     }
   }
@@ -152,10 +184,18 @@ export function number(item: Item, attribute: string): number {
   return value;
 }
 
-function inputOf(table: DynamoTable, { index, partition, after, before, descending = false }: Query): QueryCommandInput {
+function inputOf(
+  table: DynamoTable,
+  { index, partition, after, before, descending = false }: Query,
+): QueryCommandInput {
   const { partitionKey, sortKey } = index === undefined ? tableSchema : tableSchema.indexes[index];
   const bound = after !== undefined || before !== undefined;
-  const range = after === undefined ? "#sort < :before" : before === undefined ? "#sort > :after" : "#sort BETWEEN :after AND :before";
+  const range =
+    after === undefined
+      ? "#sort < :before"
+      : before === undefined
+        ? "#sort > :after"
+        : "#sort BETWEEN :after AND :before";
   return {
     TableName: table.name,
     ...(index === undefined ? { ConsistentRead: true } : { IndexName: index }),
@@ -187,7 +227,9 @@ export async function newestOf(
 ): Promise<Item[]> {
   const { max, before } = page;
   const query = { descending: true, max, ...(before !== null && { before }) };
-  const found = await Promise.all(partitions.map((partition) => queryItems(table, { ...partition, ...query })));
+  const found = await Promise.all(
+    partitions.map((partition) => queryItems(table, { ...partition, ...query })),
+  );
   const newestFirst = found.flat().sort((a, b) => (text(a, "newest") < text(b, "newest") ? 1 : -1));
   return newestFirst.slice(0, max);
 }

@@ -23,7 +23,10 @@ import {
  */
 export function dynamoTenants(table: DynamoTable): Tenants {
   /** False where the condition was not met. */
-  const update = async (Key: ItemKey, change: Omit<UpdateCommandInput, "TableName" | "Key">): Promise<boolean> => {
+  const update = async (
+    Key: ItemKey,
+    change: Omit<UpdateCommandInput, "TableName" | "Key">,
+  ): Promise<boolean> => {
     try {
       await table.client.send(new UpdateCommand({ TableName: table.name, Key, ...change }));
       return true;
@@ -40,15 +43,26 @@ export function dynamoTenants(table: DynamoTable): Tenants {
 
   return {
     async create({ id, name, createdAt, disabledAt }) {
-      const record = { ...placeOfTenant(id), id, name, createdAt, disabledAt: disabledAt ?? undefined };
-      if (!(await putNew(table, [record, { pk: allTenants, sk: id }]))) throw new Error(`There is a tenant with the id ${id} already.`);
+      const record = {
+        ...placeOfTenant(id),
+        id,
+        name,
+        createdAt,
+        disabledAt: disabledAt ?? undefined,
+      };
+      if (!(await putNew(table, [record, { pk: allTenants, sk: id }])))
+        throw new Error(`There is a tenant with the id ${id} already.`);
     },
     async get(tenantId) {
       const item = await getItem(table, placeOfTenant(tenantId));
       return item && tenantIn(item);
     },
     async list({ first, after }) {
-      const listed = await queryItems(table, { partition: allTenants, max: first, ...(after !== null && { after }) });
+      const listed = await queryItems(table, {
+        partition: allTenants,
+        max: first,
+        ...(after !== null && { after }),
+      });
       return (
         await getItems(
           table,
@@ -61,18 +75,29 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         ConditionExpression: "attribute_exists(pk)",
         ...(disabledAt === null
           ? { UpdateExpression: "REMOVE disabledAt" }
-          : { UpdateExpression: "SET disabledAt = :at", ExpressionAttributeValues: { ":at": disabledAt } }),
+          : {
+              UpdateExpression: "SET disabledAt = :at",
+              ExpressionAttributeValues: { ":at": disabledAt },
+            }),
       });
     },
     async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
-      const dates = { createdAt, endsAt: expiresAt ?? undefined, revokedAt: revokedAt ?? undefined };
+      const dates = {
+        createdAt,
+        endsAt: expiresAt ?? undefined,
+        revokedAt: revokedAt ?? undefined,
+      };
       const record = { ...placeOfKey(id), id, tenantId, name, scopes, secretHash, ...dates };
       const listed = { pk: keyOf("KEYS", tenantId), sk: instantKey(createdAt, id), keyId: id };
-      if (!(await putNew(table, [record, listed]))) throw new Error(`There is an API key with the id ${id} already.`);
+      if (!(await putNew(table, [record, listed])))
+        throw new Error(`There is an API key with the id ${id} already.`);
     },
     findKey,
     async keys(tenantId) {
-      const listed = await queryItems(table, { partition: keyOf("KEYS", tenantId), descending: true });
+      const listed = await queryItems(table, {
+        partition: keyOf("KEYS", tenantId),
+        descending: true,
+      });
       return (
         await getItems(
           table,
@@ -82,7 +107,8 @@ export function dynamoTenants(table: DynamoTable): Tenants {
     },
     async expireKey(tenantId, keyId, expiresAt) {
       const moved = await update(placeOfKey(keyId), {
-        ConditionExpression: "tenantId = :tenant AND (attribute_not_exists(endsAt) OR endsAt > :at)",
+        ConditionExpression:
+          "tenantId = :tenant AND (attribute_not_exists(endsAt) OR endsAt > :at)",
         UpdateExpression: "SET endsAt = :at",
         ExpressionAttributeValues: { ":tenant": tenantId, ":at": expiresAt },
       });
@@ -110,7 +136,12 @@ function placeOfKey(keyId: string): ItemKey {
 }
 
 function tenantIn(item: Item): Tenant {
-  return { id: text(item, "id"), name: text(item, "name"), createdAt: number(item, "createdAt"), disabledAt: instant(item, "disabledAt") };
+  return {
+    id: text(item, "id"),
+    name: text(item, "name"),
+    createdAt: number(item, "createdAt"),
+    disabledAt: instant(item, "disabledAt"),
+  };
 }
 
 function keyIn(item: Item): ApiKey {

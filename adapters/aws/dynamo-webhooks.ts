@@ -2,7 +2,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { DeleteCommand } from "@aws-sdk/lib-dynamodb";
 import type { Clock } from "../../core/ports.ts";
-import type { Delivery, DeliveryStatus, WebhookEndpoint, WebhookEvent } from "../../core/webhook.ts";
+import type {
+  Delivery,
+  DeliveryStatus,
+  WebhookEndpoint,
+  WebhookEvent,
+} from "../../core/webhook.ts";
 import type { DeliveryFilter, Webhooks } from "../../core/webhook-store.ts";
 import { cursorOf, placeBehind } from "../cursor.ts";
 import { outboxItem, outboxShards, placeOfEvent } from "./dynamo-outbox.ts";
@@ -26,7 +31,9 @@ import {
 import type { Wake } from "./sqs-wake.ts";
 
 const dueShardCount = 4;
-const dueShards: readonly string[] = Array.from({ length: dueShardCount }, (_, shard) => keyOf("DUE", String(shard)));
+const dueShards: readonly string[] = Array.from({ length: dueShardCount }, (_, shard) =>
+  keyOf("DUE", String(shard)),
+);
 /** Between two looks of a waiting deliverer. */
 const lookEveryMs = 1_000;
 
@@ -51,24 +58,32 @@ export function dynamoWebhooks(
         : { dueQueue: dueShards[crc32(id) % dueShardCount], due: instantKey(nextAttemptAt, id) }),
     };
   };
-  const deliveriesAt = async (found: readonly Item[]) => (await getItems(table, found.map(keyIn))).map((item) => recordIn<Delivery>(item));
+  const deliveriesAt = async (found: readonly Item[]) =>
+    (await getItems(table, found.map(keyIn))).map((item) => recordIn<Delivery>(item));
 
   const outbox = async (max: number): Promise<WebhookEvent[]> => {
-    const found = (await Promise.all(outboxShards.map((partition) => queryItems(table, { partition, max })))).flat();
+    const found = (
+      await Promise.all(outboxShards.map((partition) => queryItems(table, { partition, max })))
+    ).flat();
     const oldestFirst = found.sort((a, b) => (text(a, "sk") < text(b, "sk") ? -1 : 1));
     return oldestFirst.slice(0, max).map((item) => JSON.parse(text(item, "event")));
   };
 
   const due = async (by: number, max: number): Promise<Delivery[]> => {
-    const queries = dueShards.map((partition) => queryItems(table, { index: "byDue", partition, before: instantKey(by + 1), max }));
-    const found = (await Promise.all(queries)).flat().sort((a, b) => (text(a, "due") < text(b, "due") ? -1 : 1));
+    const queries = dueShards.map((partition) =>
+      queryItems(table, { index: "byDue", partition, before: instantKey(by + 1), max }),
+    );
+    const found = (await Promise.all(queries))
+      .flat()
+      .sort((a, b) => (text(a, "due") < text(b, "due") ? -1 : 1));
     const deliveries = await deliveriesAt(found.slice(0, max));
     return deliveries.filter(({ nextAttemptAt }) => nextAttemptAt !== null && nextAttemptAt <= by); // the index lags behind
   };
 
   return {
     async createEndpoint(endpoint) {
-      if (!(await putNew(table, [endpointItem(endpoint)]))) throw new Error(`There is an endpoint ${endpoint.id} already.`);
+      if (!(await putNew(table, [endpointItem(endpoint)])))
+        throw new Error(`There is an endpoint ${endpoint.id} already.`);
     },
     async getEndpoint(tenantId, endpointId) {
       const item = await getItem(table, placeOfEndpoint(tenantId, endpointId));
@@ -89,14 +104,25 @@ export function dynamoWebhooks(
     },
     async removeEndpoint(tenantId, endpointId) {
       const Key = placeOfEndpoint(tenantId, endpointId);
-      return (await table.client.send(new DeleteCommand({ TableName, Key, ReturnValues: "ALL_OLD" }))).Attributes !== undefined;
+      return (
+        (await table.client.send(new DeleteCommand({ TableName, Key, ReturnValues: "ALL_OLD" })))
+          .Attributes !== undefined
+      );
     },
     outbox,
     fanOut(event, deliveries) {
       return transact(table, [
-        { Delete: { TableName, Key: placeOfEvent(event), ConditionExpression: "attribute_exists(pk)" } },
+        {
+          Delete: {
+            TableName,
+            Key: placeOfEvent(event),
+            ConditionExpression: "attribute_exists(pk)",
+          },
+        },
         ...deliveries.map((delivery) => ({ Put: { TableName, Item: itemOf(delivery) } })),
-        ...deliveries.flatMap((delivery) => pointersOf(delivery).map((Item) => ({ Put: { TableName, Item } }))),
+        ...deliveries.flatMap((delivery) =>
+          pointersOf(delivery).map((Item) => ({ Put: { TableName, Item } })),
+        ),
       ]);
     },
     async getDelivery(tenantId, deliveryId) {
@@ -104,8 +130,11 @@ export function dynamoWebhooks(
       return item && recordIn<Delivery>(item);
     },
     async replaceDelivery(delivery) {
-      const isReplaced = await transact(table, [{ Put: { TableName, Item: itemOf(delivery), ...onVersion(delivery.version - 1) } }]);
-      if (isReplaced && delivery.nextAttemptAt !== null) await wake(delivery.nextAttemptAt - clock.now());
+      const isReplaced = await transact(table, [
+        { Put: { TableName, Item: itemOf(delivery), ...onVersion(delivery.version - 1) } },
+      ]);
+      if (isReplaced && delivery.nextAttemptAt !== null)
+        await wake(delivery.nextAttemptAt - clock.now());
       return isReplaced;
     },
     async deliveries(tenantId, { first, after, ...filter }) {
@@ -121,8 +150,11 @@ export function dynamoWebhooks(
           table,
           pointers.map((item) => placeOf(tenantId, text(item, "deliveryId"))),
         );
-        const behind = ({ createdAt, id }: Delivery) => createdAt < place.createdAt || (createdAt === place.createdAt && id < place.id);
-        const found = all.map((item) => recordIn<Delivery>(item)).filter((delivery) => matches(delivery) && behind(delivery));
+        const behind = ({ createdAt, id }: Delivery) =>
+          createdAt < place.createdAt || (createdAt === place.createdAt && id < place.id);
+        const found = all
+          .map((item) => recordIn<Delivery>(item))
+          .filter((delivery) => matches(delivery) && behind(delivery));
         found.sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1));
         return { deliveries: found.slice(0, first), hasNextPage: found.length > first, cursorOf };
       }
@@ -136,7 +168,11 @@ export function dynamoWebhooks(
         const last = found.at(-1);
         before = last ? text(last, "newest") : before;
       }
-      return { deliveries: deliveries.slice(0, first), hasNextPage: deliveries.length > first, cursorOf };
+      return {
+        deliveries: deliveries.slice(0, first),
+        hasNextPage: deliveries.length > first,
+        cursorOf,
+      };
     },
     due,
     async wait(waitMs, signal) {
@@ -145,7 +181,9 @@ export function dynamoWebhooks(
         if ((await outbox(1)).length > 0 || (await due(clock.now(), 1)).length > 0) return;
         const leftMs = deadline - performance.now();
         if (leftMs <= 0) return;
-        await pause(Math.min(lookEveryMs, leftMs), undefined, signal && { signal }).catch(() => undefined); // rejects when aborted, which the loop sees
+        await pause(Math.min(lookEveryMs, leftMs), undefined, signal && { signal }).catch(
+          () => undefined,
+        ); // rejects when aborted, which the loop sees
       }
     },
   };
@@ -157,14 +195,18 @@ const statuses: readonly DeliveryStatus[] = ["PENDING", "SUCCEEDED", "FAILED", "
 function partitionsOf(tenantId: string, { endpointId, status }: DeliveryFilter): Query[] {
   if (endpointId === null) return [{ index: "byOwner", partition: keyOf("DELIVERIES", tenantId) }];
   const wanted = status === null ? statuses : [status];
-  return wanted.map((one) => ({ index: "byStatus", partition: partitionOf(tenantId, endpointId, one) }));
+  return wanted.map((one) => ({
+    index: "byStatus",
+    partition: partitionOf(tenantId, endpointId, one),
+  }));
 }
 
 function matcherOf({ endpointId, runId, status }: DeliveryFilter): (delivery: Delivery) => boolean {
   return (delivery) =>
     (endpointId === null || delivery.endpointId === endpointId) &&
     (status === null || delivery.status === status) &&
-    (runId === null || ("runId" in delivery.event.subject && delivery.event.subject.runId === runId));
+    (runId === null ||
+      ("runId" in delivery.event.subject && delivery.event.subject.runId === runId));
 }
 
 function partitionOf(tenantId: string, endpointId: string, status: DeliveryStatus): string {
@@ -173,7 +215,9 @@ function partitionOf(tenantId: string, endpointId: string, status: DeliveryStatu
 
 /** Beside the run that a delivery tells of lies where to find it. */
 function pointersOf({ tenantId, id, event: { subject } }: Delivery): (Item & ItemKey)[] {
-  return "runId" in subject ? [{ pk: keyOf("RUN", tenantId, subject.runId), sk: keyOf("DELIVERY", id), deliveryId: id }] : [];
+  return "runId" in subject
+    ? [{ pk: keyOf("RUN", tenantId, subject.runId), sk: keyOf("DELIVERY", id), deliveryId: id }]
+    : [];
 }
 
 function placeOf(tenantId: string, deliveryId: string): ItemKey {
@@ -185,11 +229,18 @@ function placeOfEndpoint(tenantId: string, endpointId: string): ItemKey {
 }
 
 function endpointItem(endpoint: WebhookEndpoint): Item & ItemKey {
-  return { ...placeOfEndpoint(endpoint.tenantId, endpoint.id), version: endpoint.version, data: JSON.stringify(endpoint) };
+  return {
+    ...placeOfEndpoint(endpoint.tenantId, endpoint.id),
+    version: endpoint.version,
+    data: JSON.stringify(endpoint),
+  };
 }
 
 function onVersion(version: number) {
-  return { ConditionExpression: "version = :before", ExpressionAttributeValues: { ":before": version } };
+  return {
+    ConditionExpression: "version = :before",
+    ExpressionAttributeValues: { ":before": version },
+  };
 }
 
 /** The record as this program wrote it; its shape is not checked at every read. */

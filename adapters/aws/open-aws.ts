@@ -30,17 +30,24 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
   };
   try {
     await requireAll({
-      [`VEDERE_AWS_TABLE: the table ${table}`]: () => dynamo.send(new DescribeTableCommand({ TableName: table })),
-      [`VEDERE_AWS_BUCKET: the bucket ${bucket}`]: () => s3.send(new HeadBucketCommand({ Bucket: bucket })),
-      [`VEDERE_AWS_QUEUE: the queue ${queueUrl}`]: () => sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl })),
-      [`VEDERE_AWS_DEAD_LETTERS: the queue ${deadLettersUrl}`]: () => sqs.send(new GetQueueAttributesCommand({ QueueUrl: deadLettersUrl })),
+      [`VEDERE_AWS_TABLE: the table ${table}`]: () =>
+        dynamo.send(new DescribeTableCommand({ TableName: table })),
+      [`VEDERE_AWS_BUCKET: the bucket ${bucket}`]: () =>
+        s3.send(new HeadBucketCommand({ Bucket: bucket })),
+      [`VEDERE_AWS_QUEUE: the queue ${queueUrl}`]: () =>
+        sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl })),
+      [`VEDERE_AWS_DEAD_LETTERS: the queue ${deadLettersUrl}`]: () =>
+        sqs.send(new GetQueueAttributesCommand({ QueueUrl: deadLettersUrl })),
     });
   } catch (error) {
     await close();
     throw error;
   }
   return {
-    ...inTable(dynamoTable(dynamo, table), config, { clock, wake: sqsWake(sqs, config.awsWakeQueueUrl) }),
+    ...inTable(dynamoTable(dynamo, table), config, {
+      clock,
+      wake: sqsWake(sqs, config.awsWakeQueueUrl),
+    }),
     images: s3Images({ client: s3, name: bucket }, clock),
     uploads: null,
     queue: sqsQueue(sqs, { queue: queueUrl, deadLetters: deadLettersUrl }, clock),
@@ -50,7 +57,9 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
 
 /** The bucket from which workers fetch models; null where there is none. */
 export function openModelBucket(config: Config): Bucket | null {
-  return config.awsModelBucket === null ? null : { client: openClient(config), name: config.awsModelBucket };
+  return config.awsModelBucket === null
+    ? null
+    : { client: openClient(config), name: config.awsModelBucket };
 }
 
 function openClient({ awsRegion, s3Endpoint }: Config) {
@@ -61,19 +70,32 @@ function openClient({ awsRegion, s3Endpoint }: Config) {
 }
 
 /** What lies in the table alone. Throws AppError SETTING_INVALID. */
-export async function openAwsTable(config: Config, clock: Clock): Promise<ReturnType<typeof inTable> & { close(): void }> {
+export async function openAwsTable(
+  config: Config,
+  clock: Clock,
+): Promise<ReturnType<typeof inTable> & { close(): void }> {
   const { region, table } = requireAws(config);
   const dynamo = new DynamoDBClient({ region });
   try {
-    await requireAll({ [`VEDERE_AWS_TABLE: the table ${table}`]: () => dynamo.send(new DescribeTableCommand({ TableName: table })) });
+    await requireAll({
+      [`VEDERE_AWS_TABLE: the table ${table}`]: () =>
+        dynamo.send(new DescribeTableCommand({ TableName: table })),
+    });
   } catch (error) {
     dynamo.destroy();
     throw error;
   }
-  return { ...inTable(dynamoTable(dynamo, table), config, { clock, wake: nobody }), close: () => dynamo.destroy() };
+  return {
+    ...inTable(dynamoTable(dynamo, table), config, { clock, wake: nobody }),
+    close: () => dynamo.destroy(),
+  };
 }
 
-function inTable(table: DynamoTable, { retentionDays }: Config, { clock, wake }: { clock: Clock; wake: Wake }) {
+function inTable(
+  table: DynamoTable,
+  { retentionDays }: Config,
+  { clock, wake }: { clock: Clock; wake: Wake },
+) {
   const retentionMs = retentionDays === null ? null : retentionDays * 86_400_000;
   return {
     runs: dynamoRuns(table, { retentionMs, wake }),
@@ -92,7 +114,13 @@ function requireAws({
   awsQueueUrl: queueUrl,
   awsDeadLettersUrl: deadLettersUrl,
 }: Config) {
-  if (region === null || table === null || bucket === null || queueUrl === null || deadLettersUrl === null) {
+  if (
+    region === null ||
+    table === null ||
+    bucket === null ||
+    queueUrl === null ||
+    deadLettersUrl === null
+  ) {
     throw new Error("The store is AWS, and its resources are not named.");
   }
   return { region, table, bucket, queueUrl, deadLettersUrl };
@@ -106,9 +134,13 @@ async function requireAll(checks: Readonly<Record<string, () => Promise<unknown>
     result.status === "rejected" ? [`${names[i]} cannot be used: ${reasonOf(result.reason)}`] : [],
   );
   if (mistakes.length === 0) return;
-  throw new AppError("SETTING_INVALID", ["The store in AWS cannot be used:", ...mistakes].join("\n  "), {
-    fix: "Correct the settings, or give this process's role the permissions that docs/operations.md lists.",
-  });
+  throw new AppError(
+    "SETTING_INVALID",
+    ["The store in AWS cannot be used:", ...mistakes].join("\n  "),
+    {
+      fix: "Correct the settings, or give this process's role the permissions that docs/operations.md lists.",
+    },
+  );
 }
 
 function reasonOf(error: unknown): string {

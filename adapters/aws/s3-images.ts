@@ -18,7 +18,11 @@ export function s3Images(bucket: Bucket, clock: Clock): Images {
         bytes,
         sha256: image.sha256,
         mediaType: image.mediaType,
-        metadata: { sha256: image.sha256, width: String(image.width), height: String(image.height) },
+        metadata: {
+          sha256: image.sha256,
+          width: String(image.width),
+          height: String(image.height),
+        },
       });
     },
     async get(tenantId, imageId) {
@@ -27,8 +31,16 @@ export function s3Images(bucket: Bucket, clock: Clock): Images {
       if (!object) return null;
       const { ContentLength: byteSize, ContentType: mediaType, Metadata: metadata } = object;
       const [width, height] = [Number(metadata?.width), Number(metadata?.height)];
-      if (!isMediaType(mediaType) || byteSize === undefined || !metadata?.sha256 || !(width > 0) || !(height > 0)) {
-        throw new Error(`The object of image ${imageId} was not written by us: its type or metadata are missing.`);
+      if (
+        !isMediaType(mediaType) ||
+        byteSize === undefined ||
+        !metadata?.sha256 ||
+        !(width > 0) ||
+        !(height > 0)
+      ) {
+        throw new Error(
+          `The object of image ${imageId} was not written by us: its type or metadata are missing.`,
+        );
       }
       return { id: imageId, sha256: metadata.sha256, mediaType, byteSize, width, height };
     },

@@ -7,7 +7,10 @@ export function imageKey(tenantId: string, imageId: string): string | null {
 }
 
 /** As for images: `bytes` is where the client PUTs, `announcement` is an empty object that tells what was announced. */
-export function uploadKeys(tenantId: string, uploadId: string): { bytes: string; announcement: string } | null {
+export function uploadKeys(
+  tenantId: string,
+  uploadId: string,
+): { bytes: string; announcement: string } | null {
   const bytes = `tenants/${tenantId}/uploads/${uploadId}`;
   return isId(tenantId) && isId(uploadId) ? { bytes, announcement: `${bytes}.announced` } : null;
 }

@@ -9,9 +9,17 @@ import { readAtMost } from "../read-at-most.ts";
 import { type Bucket, base64Of, readObject } from "./s3-objects.ts";
 
 /** What a bucket says about a model that workers fetch from it. */
-export interface PublishedModel extends Pick<FolderModel, "id" | "description" | "revision" | "precision" | "tasks" | "defaults"> {
+export interface PublishedModel
+  extends Pick<
+    FolderModel,
+    "id" | "description" | "revision" | "precision" | "tasks" | "defaults"
+  > {
   /** By path from the model's folder. */
-  readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+  readonly files: readonly {
+    readonly path: string;
+    readonly bytes: number;
+    readonly sha256: string;
+  }[];
   /** When, in milliseconds since 1970. */
   readonly publishedAt: number;
 }
@@ -21,11 +29,20 @@ const cards = "catalogue/";
 const lookEveryMs = 30_000;
 
 /** The models of a bucket, the newest revision of an id first; for gateways, which have no files of theirs. `chosen` is the default's name; null: the first. */
-export function s3Models(bucket: Bucket, chosen: string | null, aliases: () => Promise<readonly ModelAlias[]>): Models {
+export function s3Models(
+  bucket: Bucket,
+  chosen: string | null,
+  aliases: () => Promise<readonly ModelAlias[]>,
+): Models {
   const look = readAtMost(lookEveryMs, () => publishedModels(bucket));
   return {
     async list({ isFresh } = { isFresh: false }): Promise<ModelInfo[]> {
-      const published = (await look(isFresh)).map((model) => ({ ...model, fault: null, folder: "", stamp: String(model.publishedAt) }));
+      const published = (await look(isFresh)).map((model) => ({
+        ...model,
+        fault: null,
+        folder: "",
+        stamp: String(model.publishedAt),
+      }));
       const models = withAliases(published, await aliases());
       const standard = chosen === null ? models[0] : findModels(models, chosen)[0];
       return models.map((model) => ({ ...model, isDefault: model === standard }));
@@ -35,7 +52,9 @@ export function s3Models(bucket: Bucket, chosen: string | null, aliases: () => P
 
 /** All models of a bucket: by id, the newest revision first. */
 export async function publishedModels(bucket: Bucket): Promise<PublishedModel[]> {
-  const { Contents: found = [] } = await bucket.client.send(new ListObjectsV2Command({ Bucket: bucket.name, Prefix: cards }));
+  const { Contents: found = [] } = await bucket.client.send(
+    new ListObjectsV2Command({ Bucket: bucket.name, Prefix: cards }),
+  );
   const read = async ({ Key: key = "" }): Promise<PublishedModel[]> => {
     const bytes = await readObject(bucket, key);
     if (!bytes) return []; // taken away since it was listed
@@ -43,7 +62,9 @@ export async function publishedModels(bucket: Bucket): Promise<PublishedModel[]>
     return [model];
   };
   const models = (await Promise.all(found.map(read))).flat();
-  return models.sort((a, b) => (a.id === b.id ? b.publishedAt - a.publishedAt : a.id < b.id ? -1 : 1));
+  return models.sort((a, b) =>
+    a.id === b.id ? b.publishedAt - a.publishedAt : a.id < b.id ? -1 : 1,
+  );
 }
 
 /** Stores one file of a model; S3 refuses other bytes than those of the sha256. */
@@ -56,24 +77,41 @@ export async function publishFile(
   if (!file) throw new Error(`${path} is no file of ${exactName(model)}.`);
   const Body = createReadStream(join(folder, path), { highWaterMark: 1 << 20 });
   const checks = { ContentLength: file.bytes, ChecksumSHA256: base64Of(file.sha256) };
-  await bucket.client.send(new PutObjectCommand({ Bucket: bucket.name, Key: fileKey(model, path), Body, ...checks }));
+  await bucket.client.send(
+    new PutObjectCommand({ Bucket: bucket.name, Key: fileKey(model, path), Body, ...checks }),
+  );
 }
 
 /** Lists a model, once all of its files are there. */
 export async function publishCard(bucket: Bucket, model: PublishedModel): Promise<void> {
   const Key = `${cards}${nameOf(model)}.json`;
   await bucket.client.send(
-    new PutObjectCommand({ Bucket: bucket.name, Key, Body: JSON.stringify(model), ContentType: "application/json" }),
+    new PutObjectCommand({
+      Bucket: bucket.name,
+      Key,
+      Body: JSON.stringify(model),
+      ContentType: "application/json",
+    }),
   );
 }
 
 /** The bytes of one file, as they come. Throws AppError MODEL_UNAVAILABLE where the bucket has lost it. */
-export async function publishedFile(bucket: Bucket, model: PublishedModel, path: string): Promise<AsyncIterable<Uint8Array>> {
-  const { Body: body } = await bucket.client.send(new GetObjectCommand({ Bucket: bucket.name, Key: fileKey(model, path) }));
+export async function publishedFile(
+  bucket: Bucket,
+  model: PublishedModel,
+  path: string,
+): Promise<AsyncIterable<Uint8Array>> {
+  const { Body: body } = await bucket.client.send(
+    new GetObjectCommand({ Bucket: bucket.name, Key: fileKey(model, path) }),
+  );
   if (body && Symbol.asyncIterator in body) return body as AsyncIterable<Uint8Array>; // in Node.js a stream
-  throw new AppError("MODEL_UNAVAILABLE", `The bucket ${bucket.name} lacks ${path} of ${exactName(model)}.`, {
-    fix: "Publish it again with `vedere models publish`.",
-  });
+  throw new AppError(
+    "MODEL_UNAVAILABLE",
+    `The bucket ${bucket.name} lacks ${path} of ${exactName(model)}.`,
+    {
+      fix: "Publish it again with `vedere models publish`.",
+    },
+  );
 }
 
 function fileKey(model: PublishedModel, path: string): string {

@@ -26,7 +26,12 @@ export function openS3(config: S3ClientConfig): S3Client {
 export async function putObject(
   bucket: Bucket,
   key: string,
-  object: { bytes: Uint8Array; sha256: string; mediaType: string; metadata: Record<string, string> },
+  object: {
+    bytes: Uint8Array;
+    sha256: string;
+    mediaType: string;
+    metadata: Record<string, string>;
+  },
 ): Promise<void> {
   await bucket.client.send(
     new PutObjectCommand({
@@ -43,14 +48,22 @@ export async function putObject(
 
 /** What S3 knows of an object besides its bytes; null where there is none. */
 export function headObject(bucket: Bucket, key: string): Promise<HeadObjectCommandOutput | null> {
-  return unlessMissing(() => bucket.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key: key })));
+  return unlessMissing(() =>
+    bucket.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key: key })),
+  );
 }
 
 /** The bytes of an object; null where there is none, or where it has another size than the given one: then nothing is loaded. */
-export async function readObject(bucket: Bucket, key: string, byteSize?: number): Promise<Uint8Array | null> {
+export async function readObject(
+  bucket: Bucket,
+  key: string,
+  byteSize?: number,
+): Promise<Uint8Array | null> {
   const stop = new AbortController();
   const command = new GetObjectCommand({ Bucket: bucket.name, Key: key, ChecksumMode: "ENABLED" });
-  const object = await unlessMissing(() => bucket.client.send(command, { abortSignal: stop.signal }));
+  const object = await unlessMissing(() =>
+    bucket.client.send(command, { abortSignal: stop.signal }),
+  );
   if (!object?.Body) return null;
   if (byteSize !== undefined && object.ContentLength !== byteSize) {
     stop.abort();
@@ -69,7 +82,11 @@ async function unlessMissing<Answer>(call: () => Promise<Answer>): Promise<Answe
   try {
     return await call();
   } catch (error) {
-    if (error instanceof S3ServiceException && (error.name === "NotFound" || error.name === "NoSuchKey")) return null;
+    if (
+      error instanceof S3ServiceException &&
+      (error.name === "NotFound" || error.name === "NoSuchKey")
+    )
+      return null;
     throw error;
   }
 }

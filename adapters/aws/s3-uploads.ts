@@ -29,13 +29,18 @@ export function s3Uploads(bucket: Bucket, clock: Clock): Uploads {
   return {
     async createUpload(tenantId, upload) {
       const keys = uploadKeys(tenantId, upload.id);
-      if (!keys) throw new Error("An upload's or a tenant's id has characters that ours never have.");
+      if (!keys)
+        throw new Error("An upload's or a tenant's id has characters that ours never have.");
       const target = await presign(bucket, keys.bytes, { upload, now: clock.now() });
       await putObject(bucket, keys.announcement, {
         bytes: new Uint8Array(),
         sha256: createHash("sha256").digest("hex"),
         mediaType,
-        metadata: { "byte-size": String(upload.byteSize), sha256: upload.sha256, "expires-at": String(upload.expiresAt) },
+        metadata: {
+          "byte-size": String(upload.byteSize),
+          sha256: upload.sha256,
+          "expires-at": String(upload.expiresAt),
+        },
       });
       return target;
     },
@@ -44,18 +49,28 @@ export function s3Uploads(bucket: Bucket, clock: Clock): Uploads {
       const keys = uploadKeys(tenantId, uploadId);
       const upload = await announced(tenantId, uploadId);
       const bytes = keys && upload && (await readObject(bucket, keys.bytes, upload.byteSize));
-      return bytes && createHash("sha256").update(bytes).digest("hex") === upload.sha256 ? bytes : null;
+      return bytes && createHash("sha256").update(bytes).digest("hex") === upload.sha256
+        ? bytes
+        : null;
     },
   };
 }
 
 /** Both ends in whole seconds, as SigV4 writes them, so that the URL never outlives the upload. */
-async function presign(bucket: Bucket, key: string, { upload, now }: { upload: Upload; now: number }): Promise<UploadTarget> {
+async function presign(
+  bucket: Bucket,
+  key: string,
+  { upload, now }: { upload: Upload; now: number },
+): Promise<UploadTarget> {
   const expiresIn = Math.floor(upload.expiresAt / 1_000) - Math.floor(now / 1_000);
   if (expiresIn < 1 || expiresIn > presignSecondsMax) {
-    throw new AppError("INVALID", `S3 signs URLs for 1 to ${presignSecondsMax} seconds, not for ${expiresIn}.`, {
-      fix: "Let uploads expire after seven days at the latest.",
-    });
+    throw new AppError(
+      "INVALID",
+      `S3 signs URLs for 1 to ${presignSecondsMax} seconds, not for ${expiresIn}.`,
+      {
+        fix: "Let uploads expire after seven days at the latest.",
+      },
+    );
   }
   const command = new PutObjectCommand({
     Bucket: bucket.name,
@@ -83,9 +98,15 @@ async function presign(bucket: Bucket, key: string, { upload, now }: { upload: U
 }
 
 function uploadIn(id: string, { Metadata: metadata }: HeadObjectCommandOutput): Upload {
-  const [byteSize, expiresAt, sha256] = [Number(metadata?.["byte-size"]), Number(metadata?.["expires-at"]), metadata?.sha256];
+  const [byteSize, expiresAt, sha256] = [
+    Number(metadata?.["byte-size"]),
+    Number(metadata?.["expires-at"]),
+    metadata?.sha256,
+  ];
   if (!Number.isSafeInteger(byteSize) || !Number.isSafeInteger(expiresAt) || !sha256) {
-    throw new Error(`The announcement of upload ${id} was not written by us: its metadata are missing.`);
+    throw new Error(
+      `The announcement of upload ${id} was not written by us: its metadata are missing.`,
+    );
   }
   return { id, byteSize, sha256, expiresAt };
 }

@@ -11,7 +11,9 @@ export function messageIn(body: string): RunMessage | null {
   if (typeof parsed !== "object" || parsed === null) return null;
   if (!("version" in parsed) || !("tenantId" in parsed) || !("runId" in parsed)) return null;
   const { version, tenantId, runId } = parsed;
-  return version === 1 && typeof tenantId === "string" && typeof runId === "string" ? { version, tenantId, runId } : null;
+  return version === 1 && typeof tenantId === "string" && typeof runId === "string"
+    ? { version, tenantId, runId }
+    : null;
 }
 
 function parse(body: string): unknown {

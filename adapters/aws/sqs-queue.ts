@@ -28,12 +28,21 @@ const visibilitySecondsMax = 43_200;
  * `oldestAgeMs` is 0 while the queue is empty, else an upper bound: the time since this process last saw it empty, or, where
  * it never did, the time for which the queue keeps messages at all.
  */
-export function sqsQueue(client: SQSClient, urls: { readonly queue: string; readonly deadLetters: string }, clock: Clock): Queue {
+export function sqsQueue(
+  client: SQSClient,
+  urls: { readonly queue: string; readonly deadLetters: string },
+  clock: Clock,
+): Queue {
   const heldUntil = new Map<string, number>();
   let emptyAt = Number.NEGATIVE_INFINITY;
   const holds = ({ receipt }: Lease) => (heldUntil.get(receipt) ?? 0) > clock.now();
 
-  const poll = async (max: number, waitSeconds: number, leaseMs: number, signal: AbortSignal | undefined): Promise<Message[]> => {
+  const poll = async (
+    max: number,
+    waitSeconds: number,
+    leaseMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Message[]> => {
     const command = new ReceiveMessageCommand({
       QueueUrl: urls.queue,
       MaxNumberOfMessages: Math.min(max, batchMax),
@@ -44,7 +53,11 @@ export function sqsQueue(client: SQSClient, urls: { readonly queue: string; read
     return (await client.send(command, signal && { abortSignal: signal })).Messages ?? [];
   };
 
-  const moveToDead = async (body: string, receipt: string, why: { reason: string; tenantId: string }) => {
+  const moveToDead = async (
+    body: string,
+    receipt: string,
+    why: { reason: string; tenantId: string },
+  ) => {
     await client.send(
       new SendMessageCommand({
         QueueUrl: urls.deadLetters,
@@ -53,16 +66,22 @@ export function sqsQueue(client: SQSClient, urls: { readonly queue: string; read
         MessageAttributes: { reason: { DataType: "String", StringValue: asAttribute(why.reason) } },
       }),
     );
-    await unlessLost(client.send(new DeleteMessageCommand({ QueueUrl: urls.queue, ReceiptHandle: receipt })));
+    await unlessLost(
+      client.send(new DeleteMessageCommand({ QueueUrl: urls.queue, ReceiptHandle: receipt })),
+    );
   };
 
   const leaseIn = async (received: Message, endsAt: number): Promise<Lease | null> => {
     const { Body: body = "", ReceiptHandle: receipt, Attributes: attributes } = received;
     const receiveCount = Number(attributes?.ApproximateReceiveCount);
-    if (!receipt || !Number.isSafeInteger(receiveCount)) throw new Error("SQS gave a message without receipt or receive count.");
+    if (!receipt || !Number.isSafeInteger(receiveCount))
+      throw new Error("SQS gave a message without receipt or receive count.");
     const message = messageIn(body);
     if (!message) {
-      await moveToDead(body, receipt, { reason: "This is not a message of a run that this version understands.", tenantId: "unknown" });
+      await moveToDead(body, receipt, {
+        reason: "This is not a message of a run that this version understands.",
+        tenantId: "unknown",
+      });
       return null;
     }
     heldUntil.set(receipt, endsAt);
@@ -71,22 +90,35 @@ export function sqsQueue(client: SQSClient, urls: { readonly queue: string; read
 
   return {
     async send(message) {
-      await client.send(new SendMessageCommand({ QueueUrl: urls.queue, MessageBody: bodyOf(message), MessageGroupId: message.tenantId }));
+      await client.send(
+        new SendMessageCommand({
+          QueueUrl: urls.queue,
+          MessageBody: bodyOf(message),
+          MessageGroupId: message.tenantId,
+        }),
+      );
     },
     async receive({ max, waitMs, leaseMs, signal }) {
       const until = performance.now() + waitMs;
-      for (const [receipt, endsAt] of heldUntil) if (endsAt <= clock.now()) heldUntil.delete(receipt);
+      for (const [receipt, endsAt] of heldUntil)
+        if (endsAt <= clock.now()) heldUntil.delete(receipt);
       try {
         while (!signal?.aborted) {
-          const waitSeconds = Math.min(pollSecondsMax, Math.max(0, Math.ceil((until - performance.now()) / 1_000)));
+          const waitSeconds = Math.min(
+            pollSecondsMax,
+            Math.max(0, Math.ceil((until - performance.now()) / 1_000)),
+          );
           const received = await poll(max, waitSeconds, leaseMs, signal);
           // SQS has counted since a moment ago; where it thinks otherwise than `heldUntil`, its word holds.
           const endsAt = clock.now() + leaseMs;
-          const leases = (await Promise.all(received.map((one) => leaseIn(one, endsAt)))).filter((lease) => lease !== null);
+          const leases = (await Promise.all(received.map((one) => leaseIn(one, endsAt)))).filter(
+            (lease) => lease !== null,
+          );
           if (leases.length > 0 || performance.now() >= until) return leases;
         }
       } catch (error) {
-        if (!signal?.aborted || !(error instanceof Error) || error.name !== "AbortError") throw error;
+        if (!signal?.aborted || !(error instanceof Error) || error.name !== "AbortError")
+          throw error;
       }
       return [];
     },
@@ -101,7 +133,11 @@ export function sqsQueue(client: SQSClient, urls: { readonly queue: string; read
     },
     async remove(lease) {
       if (!holds(lease)) return;
-      await unlessLost(client.send(new DeleteMessageCommand({ QueueUrl: urls.queue, ReceiptHandle: lease.receipt })));
+      await unlessLost(
+        client.send(
+          new DeleteMessageCommand({ QueueUrl: urls.queue, ReceiptHandle: lease.receipt }),
+        ),
+      );
       heldUntil.delete(lease.receipt);
     },
     async release(lease, delayMs) {
@@ -113,12 +149,18 @@ export function sqsQueue(client: SQSClient, urls: { readonly queue: string; read
     async bury(lease, reason) {
       if (!holds(lease)) return;
       // In this order: should we die in between, the message is dead and alive, and the worker finds its run finished.
-      await moveToDead(bodyOf(lease.message), lease.receipt, { reason, tenantId: lease.message.tenantId });
+      await moveToDead(bodyOf(lease.message), lease.receipt, {
+        reason,
+        tenantId: lease.message.tenantId,
+      });
       heldUntil.delete(lease.receipt);
     },
     async depth() {
       const now = clock.now();
-      const [alive, dead] = await Promise.all([count(client, urls.queue), count(client, urls.deadLetters)]);
+      const [alive, dead] = await Promise.all([
+        count(client, urls.queue),
+        count(client, urls.deadLetters),
+      ]);
       if (alive.visible + alive.inFlight === 0) emptyAt = now;
       return {
         visible: alive.visible,
@@ -130,8 +172,16 @@ export function sqsQueue(client: SQSClient, urls: { readonly queue: string; read
   };
 }
 
-function visibility(queueUrl: string, lease: Lease, seconds: number): ChangeMessageVisibilityCommand {
-  return new ChangeMessageVisibilityCommand({ QueueUrl: queueUrl, ReceiptHandle: lease.receipt, VisibilityTimeout: seconds });
+function visibility(
+  queueUrl: string,
+  lease: Lease,
+  seconds: number,
+): ChangeMessageVisibilityCommand {
+  return new ChangeMessageVisibilityCommand({
+    QueueUrl: queueUrl,
+    ReceiptHandle: lease.receipt,
+    VisibilityTimeout: seconds,
+  });
 }
 
 function visibilitySeconds(ms: number): number {
@@ -155,7 +205,8 @@ async function unlessLost(call: Promise<unknown>): Promise<boolean> {
     if (!(error instanceof Error)) throw error;
     const isLost =
       ["MessageNotInflight", "ReceiptHandleIsInvalid"].includes(error.name) ||
-      (error.name === "InvalidParameterValue" && error.message.includes("for parameter ReceiptHandle is invalid"));
+      (error.name === "InvalidParameterValue" &&
+        error.message.includes("for parameter ReceiptHandle is invalid"));
     if (!isLost) throw error;
     return false;
   }
@@ -163,11 +214,19 @@ async function unlessLost(call: Promise<unknown>): Promise<boolean> {
 
 /** Not empty, of the characters that SQS takes, and far below the 1 MiB of a message. */
 function asAttribute(reason: string): string {
-  return reason.slice(0, 1_000).replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "\uFFFD") || "no reason given";
+  return (
+    reason
+      .slice(0, 1_000)
+      .replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "\uFFFD") ||
+    "no reason given"
+  );
 }
 
 /** Messages waiting and in flight (delayed ones count as in flight), and for how long the queue keeps a message. */
-async function count(client: SQSClient, url: string): Promise<{ visible: number; inFlight: number; keptMs: number }> {
+async function count(
+  client: SQSClient,
+  url: string,
+): Promise<{ visible: number; inFlight: number; keptMs: number }> {
   const { Attributes: attributes } = await client.send(
     new GetQueueAttributesCommand({
       QueueUrl: url,
@@ -186,7 +245,9 @@ async function count(client: SQSClient, url: string): Promise<{ visible: number;
   };
   return {
     visible: number("ApproximateNumberOfMessages"),
-    inFlight: number("ApproximateNumberOfMessagesNotVisible") + number("ApproximateNumberOfMessagesDelayed"),
+    inFlight:
+      number("ApproximateNumberOfMessagesNotVisible") +
+      number("ApproximateNumberOfMessagesDelayed"),
     keptMs: number("MessageRetentionPeriod") * 1_000,
   };
 }

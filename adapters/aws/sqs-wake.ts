@@ -17,6 +17,8 @@ export function sqsWake(client: SQSClient, queueUrl: string | null): Wake {
   return async (afterMs) => {
     const DelaySeconds = Math.ceil(Math.max(0, afterMs) / 1_000);
     if (DelaySeconds > delaySecondsMax) return;
-    await client.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: "{}", DelaySeconds })).catch(() => undefined);
+    await client
+      .send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: "{}", DelaySeconds }))
+      .catch(() => undefined);
   };
 }

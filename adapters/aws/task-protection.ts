@@ -7,22 +7,33 @@ const protectedMinutes = 20;
  * Keeps ECS from ending this task while it holds messages: scaling in and deployments then take idle workers first. `agentUri` is where the agent of ECS
  * listens (ECS_AGENT_URI). A task that cannot be protected gives its message back.
  */
-export function protectedQueue(queue: Queue, agentUri: string, logError: (fields: object, message: string) => void): Queue {
+export function protectedQueue(
+  queue: Queue,
+  agentUri: string,
+  logError: (fields: object, message: string) => void,
+): Queue {
   const held = new Set<string>();
   const protect = async (isProtected: boolean) => {
     const response = await fetch(`${agentUri}/task-protection/v1/state`, {
       method: "PUT",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ ProtectionEnabled: isProtected, ...(isProtected && { ExpiresInMinutes: protectedMinutes }) }),
+      body: JSON.stringify({
+        ProtectionEnabled: isProtected,
+        ...(isProtected && { ExpiresInMinutes: protectedMinutes }),
+      }),
     });
     const answer: unknown = await response.json();
-    const isRefused = typeof answer === "object" && answer !== null && ("failure" in answer || "error" in answer);
-    if (!response.ok || isRefused) throw new Error(`ECS does not change the protection of this task: ${JSON.stringify(answer)}`);
+    const isRefused =
+      typeof answer === "object" && answer !== null && ("failure" in answer || "error" in answer);
+    if (!response.ok || isRefused)
+      throw new Error(`ECS does not change the protection of this task: ${JSON.stringify(answer)}`);
   };
   const ended = async (lease: Lease) => {
     held.delete(lease.receipt);
     if (held.size > 0) return;
-    await protect(false).catch((err: unknown) => logError({ err }, "this task stays protected for a while"));
+    await protect(false).catch((err: unknown) =>
+      logError({ err }, "this task stays protected for a while"),
+    );
   };
   return {
     ...queue,

@@ -15,7 +15,8 @@ function fetcher({ query, variables, operationName }, { headers, documentAST }) 
   const request = { query, variables, operationName };
   const sent = { authorization, ...headers };
   const operation = documentAST && getOperationAST(documentAST, operationName);
-  if (operation?.operation === "subscription") return createClient({ url: "/graphql/stream", headers: sent }).iterate(request);
+  if (operation?.operation === "subscription")
+    return createClient({ url: "/graphql/stream", headers: sent }).iterate(request);
   return fetch("/graphql", {
     method: "POST",
     headers: { ...sent, "content-type": "application/json" },
@@ -29,4 +30,6 @@ const tabs = examples.map(({ query, variables }) => ({
   variables: variables ? JSON.stringify(variables, null, 2) : undefined,
 }));
 
-createRoot(page).render(<GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultHeaders={headersText} />);
+createRoot(page).render(
+  <GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultHeaders={headersText} />,
+);

@@ -2,9 +2,15 @@ import { readFile } from "node:fs/promises";
 import { isOfThisMachine } from "../origin.ts";
 
 /** The bundle that build.js makes lies in dist/, also for a gateway that runs from the sources. */
-const bundleFolder = new URL(import.meta.url.endsWith(".ts") ? "../../dist/api/graphiql/" : "./", import.meta.url);
+const bundleFolder = new URL(
+  import.meta.url.endsWith(".ts") ? "../../dist/api/graphiql/" : "./",
+  import.meta.url,
+);
 
-const assets: Readonly<Record<string, string>> = { "page.js": "text/javascript; charset=utf-8", "page.css": "text/css; charset=utf-8" };
+const assets: Readonly<Record<string, string>> = {
+  "page.js": "text/javascript; charset=utf-8",
+  "page.css": "text/css; charset=utf-8",
+};
 
 const pageHeaders = {
   "content-type": "text/html; charset=utf-8",
@@ -38,7 +44,11 @@ export function graphiqlPages(localKey: string | null) {
     if (contentType === undefined) return null;
     const bytes = await readFile(new URL(name, bundleFolder));
     return new Response(new Uint8Array(bytes), {
-      headers: { "content-type": contentType, "cache-control": "no-cache", "x-content-type-options": "nosniff" },
+      headers: {
+        "content-type": contentType,
+        "cache-control": "no-cache",
+        "x-content-type-options": "nosniff",
+      },
     });
   };
 }

@@ -10,10 +10,21 @@ interface Input {
   readonly tenantId?: string | null;
 }
 
-export async function apiKeyCreate(_root: unknown, { input }: { input: Input }, context: RequestContext) {
+export async function apiKeyCreate(
+  _root: unknown,
+  { input }: { input: Input },
+  context: RequestContext,
+) {
   const { caller } = context;
   const { name, expiresAt = null, tenantId } = input;
-  const ownScopes = tenantScopes.filter((scope) => caller.scopes.includes(scope) || caller.scopes.includes("OPERATOR"));
-  const grant = { name, expiresAt, tenantId: tenantId ?? caller.tenantId, scopes: input.scopes ?? ownScopes };
+  const ownScopes = tenantScopes.filter(
+    (scope) => caller.scopes.includes(scope) || caller.scopes.includes("OPERATOR"),
+  );
+  const grant = {
+    name,
+    expiresAt,
+    tenantId: tenantId ?? caller.tenantId,
+    scopes: input.scopes ?? ownScopes,
+  };
   return keyPayload(() => createKey(keyPorts(context), caller, grant));
 }

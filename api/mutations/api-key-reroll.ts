@@ -7,7 +7,13 @@ interface Input {
   readonly graceSeconds: number;
 }
 
-export async function apiKeyReroll(_root: unknown, { input }: { input: Input }, context: RequestContext) {
+export async function apiKeyReroll(
+  _root: unknown,
+  { input }: { input: Input },
+  context: RequestContext,
+) {
   const { keyId, graceSeconds } = input;
-  return keyPayload(() => rerollKey(keyPorts(context), context.caller, { keyId, graceMs: graceSeconds * 1_000 }));
+  return keyPayload(() =>
+    rerollKey(keyPorts(context), context.caller, { keyId, graceMs: graceSeconds * 1_000 }),
+  );
 }

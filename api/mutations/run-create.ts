@@ -10,12 +10,20 @@ export interface RunCreatePayload {
   readonly userErrors: readonly UserError[];
 }
 
-export async function runCreate(_root: unknown, { input }: { input: RunCreateInput }, context: RequestContext): Promise<RunCreatePayload> {
+export async function runCreate(
+  _root: unknown,
+  { input }: { input: RunCreateInput },
+  context: RequestContext,
+): Promise<RunCreatePayload> {
   return waitIn(context, await createIn(context, input, ["input"]), input.waitMs);
 }
 
 /** Creates a run; what is wrong with the input at `path` becomes userErrors. */
-export async function createIn(context: RequestContext, input: RunCreateInput, path: readonly string[]): Promise<RunCreatePayload> {
+export async function createIn(
+  context: RequestContext,
+  input: RunCreateInput,
+  path: readonly string[],
+): Promise<RunCreatePayload> {
   try {
     return { ...(await createRun(context, input)), userErrors: [] };
   } catch (error) {
@@ -24,6 +32,12 @@ export async function createIn(context: RequestContext, input: RunCreateInput, p
 }
 
 /** The payload with its run as it is after waiting. */
-export async function waitIn(context: RequestContext, payload: RunCreatePayload, waitMs: number): Promise<RunCreatePayload> {
-  return payload.run ? { ...payload, run: await waitForRun(context, payload.run, waitMs) } : payload;
+export async function waitIn(
+  context: RequestContext,
+  payload: RunCreatePayload,
+  waitMs: number,
+): Promise<RunCreatePayload> {
+  return payload.run
+    ? { ...payload, run: await waitForRun(context, payload.run, waitMs) }
+    : payload;
 }

@@ -16,19 +16,31 @@ export async function runsCreate(
 ) {
   const { perRequestMax } = limits.run;
   if (items.length < 1 || items.length > perRequestMax) {
-    const fault = new AppError("INVALID", `There are ${items.length} items.`, { path: ["items"], fix: `Give 1 to ${perRequestMax}.` });
+    const fault = new AppError("INVALID", `There are ${items.length} items.`, {
+      path: ["items"],
+      fix: `Give 1 to ${perRequestMax}.`,
+    });
     return { items: [], userErrors: userErrorsOf(fault, ["input"]) };
   }
   const created = await createAll(context, items);
-  return { items: await Promise.all(created.map((payload, i) => waitIn(context, payload, items[i]?.waitMs ?? 0))), userErrors: [] };
+  return {
+    items: await Promise.all(
+      created.map((payload, i) => waitIn(context, payload, items[i]?.waitMs ?? 0)),
+    ),
+    userErrors: [],
+  };
 }
 
 /** A few at a time; payloads stand in input order. */
-async function createAll(context: RequestContext, items: readonly RunCreateInput[]): Promise<RunCreatePayload[]> {
+async function createAll(
+  context: RequestContext,
+  items: readonly RunCreateInput[],
+): Promise<RunCreatePayload[]> {
   const payloads: RunCreatePayload[] = new Array(items.length);
   const open = items.entries(); // one iterator that all takers share
   const takers = Array.from({ length: atOnceMax }, async () => {
-    for (const [i, item] of open) payloads[i] = await createIn(context, item, ["input", "items", String(i)]);
+    for (const [i, item] of open)
+      payloads[i] = await createIn(context, item, ["input", "items", String(i)]);
   });
   await Promise.all(takers);
   return payloads;

@@ -2,7 +2,11 @@ import { createTenant } from "../../core/api-keys.ts";
 import type { RequestContext } from "../context.ts";
 import { userErrorsOf } from "../user-errors.ts";
 
-export async function tenantCreate(_root: unknown, { input }: { input: { name: string } }, { ports }: RequestContext) {
+export async function tenantCreate(
+  _root: unknown,
+  { input }: { input: { name: string } },
+  { ports }: RequestContext,
+) {
   try {
     return { tenant: await createTenant(ports, input.name), userErrors: [] };
   } catch (error) {

@@ -17,13 +17,18 @@ export async function uploadsCreate(
 ) {
   const { filesMax } = limits.upload;
   if (files.length < 1 || files.length > filesMax) {
-    const fault = new AppError("INVALID", `There are ${files.length} files.`, { path: ["files"], fix: `Give 1 to ${filesMax}.` });
+    const fault = new AppError("INVALID", `There are ${files.length} files.`, {
+      path: ["files"],
+      fix: `Give 1 to ${filesMax}.`,
+    });
     return { targets: [], userErrors: userErrorsOf(fault, ["input"]) };
   }
   const userErrors: UserError[] = files.flatMap((file, i) =>
     fileFaults(file).flatMap((fault) => userErrorsOf(fault, ["input", "files", String(i)])),
   );
-  const targets = await Promise.all(files.map((file) => (fileFaults(file).length === 0 ? createTarget(context, file) : null)));
+  const targets = await Promise.all(
+    files.map((file) => (fileFaults(file).length === 0 ? createTarget(context, file) : null)),
+  );
   return { targets, userErrors };
 }
 
@@ -31,14 +36,27 @@ function fileFaults({ byteSize, sha256 }: UploadFile): AppError[] {
   const { bytesMax } = limits.image;
   const faults: AppError[] = [];
   if (byteSize < 1)
-    faults.push(new AppError("INVALID", `byteSize is ${byteSize}.`, { path: ["byteSize"], fix: "Give the file's size in bytes." }));
+    faults.push(
+      new AppError("INVALID", `byteSize is ${byteSize}.`, {
+        path: ["byteSize"],
+        fix: "Give the file's size in bytes.",
+      }),
+    );
   if (byteSize > bytesMax) {
     faults.push(
-      new AppError("SOURCE_TOO_LARGE", `byteSize is ${byteSize}.`, { path: ["byteSize"], fix: `Send at most ${bytesMax} bytes.` }),
+      new AppError("SOURCE_TOO_LARGE", `byteSize is ${byteSize}.`, {
+        path: ["byteSize"],
+        fix: `Send at most ${bytesMax} bytes.`,
+      }),
     );
   }
   if (!/^[0-9a-f]{64}$/i.test(sha256)) {
-    faults.push(new AppError("INVALID", "This is not a sha256.", { path: ["sha256"], fix: "Give 64 hexadecimal digits." }));
+    faults.push(
+      new AppError("INVALID", "This is not a sha256.", {
+        path: ["sha256"],
+        fix: "Give 64 hexadecimal digits.",
+      }),
+    );
   }
   return faults;
 }

@@ -5,7 +5,11 @@ import { recoverDeliveries, redeliver } from "../webhooks/recovery.ts";
 type Redelivered = { readonly input: { readonly deliveryId: string } };
 type Recovered = { readonly input: { readonly endpointId: string; readonly since: number } };
 
-export async function webhookRedeliver(_root: unknown, { input }: Redelivered, context: RequestContext) {
+export async function webhookRedeliver(
+  _root: unknown,
+  { input }: Redelivered,
+  context: RequestContext,
+) {
   try {
     return { delivery: await redeliver(context, input.deliveryId), userErrors: [] };
   } catch (error) {
@@ -13,7 +17,11 @@ export async function webhookRedeliver(_root: unknown, { input }: Redelivered, c
   }
 }
 
-export async function webhookRecover(_root: unknown, { input }: Recovered, context: RequestContext) {
+export async function webhookRecover(
+  _root: unknown,
+  { input }: Recovered,
+  context: RequestContext,
+) {
   try {
     return { ...(await recoverDeliveries(context, input.endpointId, input.since)), userErrors: [] };
   } catch (error) {

@@ -15,25 +15,51 @@ interface Named {
 }
 type Created = { readonly input: EndpointInput & { readonly secret?: string | null } };
 type Updated = { readonly input: EndpointInput & { readonly endpointId: string } };
-type Rotated = { readonly input: { readonly endpointId: string; readonly overlapSeconds: number; readonly secret?: string | null } };
+type Rotated = {
+  readonly input: {
+    readonly endpointId: string;
+    readonly overlapSeconds: number;
+    readonly secret?: string | null;
+  };
+};
 
-export async function webhookEndpointCreate(_root: unknown, { input }: Created, context: RequestContext) {
+export async function webhookEndpointCreate(
+  _root: unknown,
+  { input }: Created,
+  context: RequestContext,
+) {
   return secretPayload(() => createEndpoint(context, input));
 }
 
-export async function webhookEndpointUpdate(_root: unknown, { input }: Updated, context: RequestContext) {
+export async function webhookEndpointUpdate(
+  _root: unknown,
+  { input }: Updated,
+  context: RequestContext,
+) {
   return payload(() => updateEndpoint(context, input.endpointId, input));
 }
 
-export async function webhookEndpointDisable(_root: unknown, { input }: Named, context: RequestContext) {
+export async function webhookEndpointDisable(
+  _root: unknown,
+  { input }: Named,
+  context: RequestContext,
+) {
   return payload(() => setEndpointDisabled(context, input.endpointId, true));
 }
 
-export async function webhookEndpointEnable(_root: unknown, { input }: Named, context: RequestContext) {
+export async function webhookEndpointEnable(
+  _root: unknown,
+  { input }: Named,
+  context: RequestContext,
+) {
   return payload(() => setEndpointDisabled(context, input.endpointId, false));
 }
 
-export async function webhookEndpointDelete(_root: unknown, { input: { endpointId } }: Named, context: RequestContext) {
+export async function webhookEndpointDelete(
+  _root: unknown,
+  { input: { endpointId } }: Named,
+  context: RequestContext,
+) {
   try {
     await deleteEndpoint(context, endpointId);
     return { endpointId, userErrors: [] };
@@ -42,9 +68,15 @@ export async function webhookEndpointDelete(_root: unknown, { input: { endpointI
   }
 }
 
-export async function webhookSecretRotate(_root: unknown, { input }: Rotated, context: RequestContext) {
+export async function webhookSecretRotate(
+  _root: unknown,
+  { input }: Rotated,
+  context: RequestContext,
+) {
   const { endpointId, overlapSeconds, secret = null } = input;
-  return secretPayload(() => rotateSecret(context, endpointId, { secret, overlapMs: overlapSeconds * 1_000 }));
+  return secretPayload(() =>
+    rotateSecret(context, endpointId, { secret, overlapMs: overlapSeconds * 1_000 }),
+  );
 }
 
 async function payload(change: () => Promise<WebhookEndpoint>) {

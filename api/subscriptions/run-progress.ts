@@ -15,7 +15,10 @@ export const runProgress = {
 };
 
 /** The run as it is, then after every change; ends with the run, and throws where the listener has gone. */
-async function* follow(run: Run, { ports, signal }: RequestContext): AsyncGenerator<{ runProgress: Run }, void> {
+async function* follow(
+  run: Run,
+  { ports, signal }: RequestContext,
+): AsyncGenerator<{ runProgress: Run }, void> {
   let shown = run;
   yield { runProgress: shown };
   while (!isFinished(shown)) {

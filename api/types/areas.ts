@@ -17,7 +17,8 @@ export function withUnits(value: unknown, size: Size): unknown {
 const areaFields: ReadonlySet<string> = new Set(["box", "boxes", "quad", "polygons", "region"]);
 
 function areaField(area: unknown, size: Size) {
-  return ({ unit }: { unit: "PIXEL" | "NORMALIZED" }) => (unit === "PIXEL" ? area : normalized(area, size));
+  return ({ unit }: { unit: "PIXEL" | "NORMALIZED" }) =>
+    unit === "PIXEL" ? area : normalized(area, size);
 }
 
 /** Boxes, points, and whatever is made of them, with coordinates from 0 to 1. */

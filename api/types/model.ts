@@ -10,7 +10,8 @@ export const Model = {
     return model.fault === null && current?.revision === model.revision;
   },
   defaults: (model: ModelInfo) => (model.fault === null ? fillOptions(model.defaults) : null),
-  status: async (model: ModelInfo, _args: unknown, context: RequestContext) => modelStatus(model, await context.workerReports()).status,
+  status: async (model: ModelInfo, _args: unknown, context: RequestContext) =>
+    modelStatus(model, await context.workerReports()).status,
   statusReason: async (model: ModelInfo, _args: unknown, context: RequestContext) =>
     modelStatus(model, await context.workerReports()).reason,
 };

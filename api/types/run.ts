@@ -20,6 +20,20 @@ export const Run = {
 
 function departedModel(id: string): ModelInfo {
   const description = "No longer in this service.";
-  const unknown = { revision: "unknown", precision: "unknown", folder: "", stamp: "", defaults: {} };
-  return { ...unknown, id, description, tasks: [], isDefault: false, aliases: [], fault: description };
+  const unknown = {
+    revision: "unknown",
+    precision: "unknown",
+    folder: "",
+    stamp: "",
+    defaults: {},
+  };
+  return {
+    ...unknown,
+    id,
+    description,
+    tasks: [],
+    isDefault: false,
+    aliases: [],
+    fault: description,
+  };
 }

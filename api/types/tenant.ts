@@ -3,6 +3,8 @@ import type { RequestContext } from "../context.ts";
 import { type Span, usageOf } from "../queries/usage.ts";
 
 export const Tenant = {
-  apiKeys: (tenant: StoredTenant, _args: unknown, { ports }: RequestContext) => ports.tenants.keys(tenant.id),
-  usage: (tenant: StoredTenant, span: Span, context: RequestContext) => usageOf(tenant.id, span, context),
+  apiKeys: (tenant: StoredTenant, _args: unknown, { ports }: RequestContext) =>
+    ports.tenants.keys(tenant.id),
+  usage: (tenant: StoredTenant, span: Span, context: RequestContext) =>
+    usageOf(tenant.id, span, context),
 };

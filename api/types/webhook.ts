@@ -1,4 +1,8 @@
-import type { Delivery, WebhookEventType as EventType, WebhookEndpoint as StoredEndpoint } from "../../core/webhook.ts";
+import type {
+  Delivery,
+  WebhookEventType as EventType,
+  WebhookEndpoint as StoredEndpoint,
+} from "../../core/webhook.ts";
 import type { RequestContext } from "../context.ts";
 
 /** The SDL's names of the types of events. */

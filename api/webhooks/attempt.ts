@@ -3,7 +3,14 @@ import type { Ports } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
 import { noTracing, type Tracing } from "../../core/tracing.ts";
 import type { Delivery, DeliveryAttempt, WebhookEndpoint } from "../../core/webhook.ts";
-import { type AttemptOutcome, afterAttempt, endpointAfter, held, postponed, probing } from "../../core/webhook-schedule.ts";
+import {
+  type AttemptOutcome,
+  afterAttempt,
+  endpointAfter,
+  held,
+  postponed,
+  probing,
+} from "../../core/webhook-schedule.ts";
 import { unseal } from "../../core/webhook-secret.ts";
 import type { Log } from "../context.ts";
 import { messageOf, type Target, targetOf } from "./message.ts";
@@ -21,7 +28,9 @@ export interface AttemptTools {
   /** From [0, 1), for the jitter. */
   readonly random: () => number;
   /** Hears of every attempt. */
-  readonly onAttempt?: ((attempt: { readonly outcome: "succeeded" | "failed"; readonly ms: number }) => void) | undefined;
+  readonly onAttempt?:
+    | ((attempt: { readonly outcome: "succeeded" | "failed"; readonly ms: number }) => void)
+    | undefined;
 }
 
 /** So long an attempt may take with everything around it; after that its deliverer is taken for dead, and another one tries. */
@@ -42,12 +51,23 @@ export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promi
   const run = "runId" in event.subject ? await runs.get(tenantId, event.subject.runId) : null;
   const target = targetFor(tools, { delivery, endpoint, run });
   if (!target)
-    return note(tools, delivery, impossible(endpointId === null ? "The run is gone." : "The endpoint was removed.", clock.now()));
-  if (endpoint && endpoint.disabledAt !== null) return void (await webhooks.replaceDelivery(held(delivery)));
+    return note(
+      tools,
+      delivery,
+      impossible(
+        endpointId === null ? "The run is gone." : "The endpoint was removed.",
+        clock.now(),
+      ),
+    );
+  if (endpoint && endpoint.disabledAt !== null)
+    return void (await webhooks.replaceDelivery(held(delivery)));
   const pausedUntil = endpoint && (await pauseOf(tools, endpoint));
-  if (pausedUntil !== null) return void (await webhooks.replaceDelivery(postponed(delivery, pausedUntil)));
+  if (pausedUntil !== null)
+    return void (await webhooks.replaceDelivery(postponed(delivery, pausedUntil)));
   const message = await messageOf({ event, run, target }, tools);
-  const outcome = await traced(tools, { delivery, run }, () => tools.sender.send(message, clock.now));
+  const outcome = await traced(tools, { delivery, run }, () =>
+    tools.sender.send(message, clock.now),
+  );
   await note(tools, delivery, outcome);
   if (endpoint) await noteHealth(tools, endpoint, outcome.attempt);
 }
@@ -59,24 +79,44 @@ function traced(
   send: () => Promise<AttemptOutcome>,
 ): Promise<AttemptOutcome> {
   const { id, tenantId, event, tries } = delivery;
-  const attributes = { "vedere.delivery_id": id, "vedere.tenant_id": tenantId, "vedere.event": event.type, "vedere.attempt": tries + 1 };
-  return tracing.span("webhook delivery", { kind: "client", parent: run?.traceparent ?? null, attributes }, async (span) => {
-    const outcome = await send();
-    const { httpStatus, error } = outcome.attempt;
-    span.set({ "vedere.delivered": error === null, ...(httpStatus !== null && { "http.response.status_code": httpStatus }) });
-    return outcome;
-  });
+  const attributes = {
+    "vedere.delivery_id": id,
+    "vedere.tenant_id": tenantId,
+    "vedere.event": event.type,
+    "vedere.attempt": tries + 1,
+  };
+  return tracing.span(
+    "webhook delivery",
+    { kind: "client", parent: run?.traceparent ?? null, attributes },
+    async (span) => {
+      const outcome = await send();
+      const { httpStatus, error } = outcome.attempt;
+      span.set({
+        "vedere.delivered": error === null,
+        ...(httpStatus !== null && { "http.response.status_code": httpStatus }),
+      });
+      return outcome;
+    },
+  );
 }
 
 /** Null where there is nobody any more to send it to. */
 function targetFor(
   { ports, secret }: AttemptTools,
-  { delivery, endpoint, run }: { delivery: Delivery; endpoint: WebhookEndpoint | null; run: Run | null },
+  {
+    delivery,
+    endpoint,
+    run,
+  }: { delivery: Delivery; endpoint: WebhookEndpoint | null; run: Run | null },
 ): Target | null {
   if (endpoint) return targetOf(endpoint, { secret, now: ports.clock.now() });
   if (delivery.endpointId !== null || !run?.webhook) return null;
   const { url, sealedSecret, payloadQuery } = run.webhook;
-  return { url, secrets: [unseal(sealedSecret, { tenantId: delivery.tenantId, serviceSecret: secret })], payloadQuery };
+  return {
+    url,
+    secrets: [unseal(sealedSecret, { tenantId: delivery.tenantId, serviceSecret: secret })],
+    payloadQuery,
+  };
 }
 
 /** Until when nothing is sent to an endpoint; null where this delivery may go: because all is well, or to see whether it is again. */
@@ -85,32 +125,57 @@ async function pauseOf({ ports }: AttemptTools, endpoint: WebhookEndpoint): Prom
   const now = ports.clock.now();
   if (pausedUntil === null) return null;
   if (now < pausedUntil) return pausedUntil;
-  return (await ports.webhooks.replaceEndpoint(probing(endpoint, now), null)) ? null : now + probedElsewhereMs;
+  return (await ports.webhooks.replaceEndpoint(probing(endpoint, now), null))
+    ? null
+    : now + probedElsewhereMs;
 }
 
-async function note(tools: AttemptTools, delivery: Delivery, outcome: AttemptOutcome): Promise<void> {
+async function note(
+  tools: AttemptTools,
+  delivery: Delivery,
+  outcome: AttemptOutcome,
+): Promise<void> {
   const { ports, random, log, onAttempt } = tools;
   const after = afterAttempt(delivery, outcome, { now: ports.clock.now(), random });
   const isNoted = await ports.webhooks.replaceDelivery(after);
   const { error, httpStatus, durationMs: ms } = outcome.attempt;
   const { id: deliveryId, tenantId, endpointId, event, status } = after;
-  log.info({ deliveryId, tenantId, endpointId, eventId: event.id, status, httpStatus, error, ms, isNoted }, "delivery");
+  log.info(
+    { deliveryId, tenantId, endpointId, eventId: event.id, status, httpStatus, error, ms, isNoted },
+    "delivery",
+  );
   onAttempt?.({ outcome: error === null ? "succeeded" : "failed", ms });
 }
 
 /** Others change the endpoint at the same time: what happened is noted on whatever it is by then. */
-async function noteHealth({ ports, log }: AttemptTools, { tenantId, id }: WebhookEndpoint, attempt: DeliveryAttempt): Promise<void> {
+async function noteHealth(
+  { ports, log }: AttemptTools,
+  { tenantId, id }: WebhookEndpoint,
+  attempt: DeliveryAttempt,
+): Promise<void> {
   for (;;) {
     const endpoint = await ports.webhooks.getEndpoint(tenantId, id);
     const after = endpoint && endpointAfter(endpoint, attempt, ports.clock.now());
     if (!after) return;
     if (!(await ports.webhooks.replaceEndpoint(after.endpoint, after.event))) continue;
-    if (after.event) log.info({ tenantId, endpointId: id, reason: after.endpoint.disabledReason }, "an endpoint was disabled");
+    if (after.event)
+      log.info(
+        { tenantId, endpointId: id, reason: after.endpoint.disabledReason },
+        "an endpoint was disabled",
+      );
     return;
   }
 }
 
 function impossible(error: string, at: number): AttemptOutcome {
-  const attempt = { at, durationMs: 0, httpStatus: null, error, excerpt: "", requestHeaders: [], responseHeaders: [] };
+  const attempt = {
+    at,
+    durationMs: 0,
+    httpStatus: null,
+    error,
+    excerpt: "",
+    requestHeaders: [],
+    responseHeaders: [],
+  };
   return { attempt, retryAfterMs: null, isFinal: true };
 }

@@ -23,7 +23,10 @@ const unwellMs = 1_000;
 
 export function openDeliverer(tools: AttemptTools): Deliverer {
   const { ports, log } = tools;
-  const inProgress = new Map<string, { readonly delivery: Delivery; readonly done: Promise<void> }>();
+  const inProgress = new Map<
+    string,
+    { readonly delivery: Delivery; readonly done: Promise<void> }
+  >();
 
   function start(delivery: Delivery): void {
     const done = attemptDelivery(tools, delivery)
@@ -41,20 +44,26 @@ export function openDeliverer(tools: AttemptTools): Deliverer {
     [...inProgress.values()].filter(({ delivery }) => matches(delivery)).length;
   const isCrowded = ({ tenantId, endpointId }: Delivery) =>
     countWith((other) => other.tenantId === tenantId) >= atOnceMax.tenant ||
-    countWith((other) => other.tenantId === tenantId && other.endpointId === endpointId) >= atOnceMax.receiver;
+    countWith((other) => other.tenantId === tenantId && other.endpointId === endpointId) >=
+      atOnceMax.receiver;
 
   /** Fans out what lies in the outbox and starts what is due, as far as there is room. Returns how much there was to do. */
   async function round(): Promise<number> {
     const events = await ports.webhooks.outbox(eventsAtOnce);
     for (const event of events) await fanOut(tools, event);
-    const due = (await ports.webhooks.due(ports.clock.now(), dueAtOnce)).filter(({ id }) => !inProgress.has(id));
+    const due = (await ports.webhooks.due(ports.clock.now(), dueAtOnce)).filter(
+      ({ id }) => !inProgress.has(id),
+    );
     let putOff = 0;
     for (const delivery of due) {
       while (inProgress.size >= atOnceMax.all) await anyDone();
       if (!isCrowded(delivery)) start(delivery);
       else
         await ports.webhooks.replaceDelivery(
-          postponed(delivery, ports.clock.now() + crowded.ms * (1 + Math.floor(putOff++ / crowded.perSecond))),
+          postponed(
+            delivery,
+            ports.clock.now() + crowded.ms * (1 + Math.floor(putOff++ / crowded.perSecond)),
+          ),
         );
     }
     return events.length + due.length;
@@ -87,5 +96,8 @@ async function fanOut({ ports }: AttemptTools, event: WebhookEvent): Promise<voi
   const { tenantId, subject } = event;
   const run = "runId" in subject ? await ports.runs.get(tenantId, subject.runId) : null;
   const endpoints = await ports.webhooks.endpoints(tenantId);
-  await ports.webhooks.fanOut(event, deliveriesOf(event, { endpoints, run, now: ports.clock.now() }));
+  await ports.webhooks.fanOut(
+    event,
+    deliveriesOf(event, { endpoints, run, now: ports.clock.now() }),
+  );
 }

@@ -1,7 +1,13 @@
 import { AppError } from "../../core/errors.ts";
 import { limits } from "../../core/limits.ts";
 import { randomBase62 } from "../../core/tenant.ts";
-import { healthy, type WebhookEndpoint, type WebhookEventType, type WebhookSecret, webhookEventTypes } from "../../core/webhook.ts";
+import {
+  healthy,
+  type WebhookEndpoint,
+  type WebhookEventType,
+  type WebhookSecret,
+  webhookEventTypes,
+} from "../../core/webhook.ts";
 import { disabled } from "../../core/webhook-schedule.ts";
 import { mintWebhookSecret, seal, webhookSecretBytes } from "../../core/webhook-secret.ts";
 import { checkedUrl } from "../checked-url.ts";
@@ -18,7 +24,10 @@ export interface EndpointInput {
 }
 
 /** Makes an endpoint; `secret` is shown this once. Throws AppError INVALID, or an AggregateError of them. */
-export async function createEndpoint(context: RequestContext, input: EndpointInput & { secret?: string | null }) {
+export async function createEndpoint(
+  context: RequestContext,
+  input: EndpointInput & { secret?: string | null },
+) {
   const { ports, caller } = context;
   const url = input.url ?? "";
   const { description, events, payloadQuery } = input;
@@ -49,7 +58,11 @@ export async function createEndpoint(context: RequestContext, input: EndpointInp
 }
 
 /** Throws AppError NOT_FOUND, INVALID, or an AggregateError of them. */
-export async function updateEndpoint(context: RequestContext, endpointId: string, input: EndpointInput): Promise<WebhookEndpoint> {
+export async function updateEndpoint(
+  context: RequestContext,
+  endpointId: string,
+  input: EndpointInput,
+): Promise<WebhookEndpoint> {
   throwFaults(inputFaults(context, input));
   return change(context, endpointId, (endpoint) => ({
     ...endpoint,
@@ -64,30 +77,51 @@ export async function updateEndpoint(context: RequestContext, endpointId: string
  * Gives an endpoint a new secret, shown this once. The former one signs as well for `overlapMs`; one before that ends at once. Throws AppError
  * NOT_FOUND, INVALID.
  */
-export async function rotateSecret(context: RequestContext, endpointId: string, given: { secret?: string | null; overlapMs: number }) {
+export async function rotateSecret(
+  context: RequestContext,
+  endpointId: string,
+  given: { secret?: string | null; overlapMs: number },
+) {
   const { overlapMs } = given;
-  const tooLong = new AppError("INVALID", `The former secret lives on for 0 to ${limits.webhook.overlapMsMax / 1_000} seconds.`, {
-    path: ["overlapSeconds"],
-  });
-  throwFaults([secretFault(given.secret), overlapMs >= 0 && overlapMs <= limits.webhook.overlapMsMax ? null : tooLong]);
+  const tooLong = new AppError(
+    "INVALID",
+    `The former secret lives on for 0 to ${limits.webhook.overlapMsMax / 1_000} seconds.`,
+    {
+      path: ["overlapSeconds"],
+    },
+  );
+  throwFaults([
+    secretFault(given.secret),
+    overlapMs >= 0 && overlapMs <= limits.webhook.overlapMsMax ? null : tooLong,
+  ]);
   const secret = given.secret ?? mintWebhookSecret();
   const endpoint = await change(context, endpointId, (before, now) => {
-    const former = before.secrets.slice(0, 1).map((each) => ({ ...each, expiresAt: now + overlapMs }));
+    const former = before.secrets
+      .slice(0, 1)
+      .map((each) => ({ ...each, expiresAt: now + overlapMs }));
     return { ...before, secrets: [sealed(context, secret, now), ...former] };
   });
   return { endpoint, secret };
 }
 
 /** Stops or resumes an endpoint; deliveries that come to it meanwhile are held. Throws AppError NOT_FOUND. */
-export async function setEndpointDisabled(context: RequestContext, endpointId: string, isDisabled: boolean): Promise<WebhookEndpoint> {
+export async function setEndpointDisabled(
+  context: RequestContext,
+  endpointId: string,
+  isDisabled: boolean,
+): Promise<WebhookEndpoint> {
   return change(context, endpointId, (endpoint, now) => {
-    if (isDisabled) return endpoint.disabledAt === null ? disabled(endpoint, "By hand.", now) : endpoint;
+    if (isDisabled)
+      return endpoint.disabledAt === null ? disabled(endpoint, "By hand.", now) : endpoint;
     return { ...endpoint, disabledAt: null, disabledReason: null, health: healthy };
   });
 }
 
 /** Throws AppError NOT_FOUND. Deliveries on their way fail. */
-export async function deleteEndpoint({ ports, caller }: RequestContext, endpointId: string): Promise<void> {
+export async function deleteEndpoint(
+  { ports, caller }: RequestContext,
+  endpointId: string,
+): Promise<void> {
   if (!(await ports.webhooks.removeEndpoint(caller.tenantId, endpointId))) throw noEndpoint();
 }
 
@@ -98,15 +132,27 @@ export function noEndpoint(): AppError {
 /** A webhook's URL, secret and payload query, each wrong in its own place; `secret` undefined: it is not asked for. */
 export function inputFaults({ schema, fetch }: RequestContext, input: EndpointInput): AppError[] {
   const { url, description, events, payloadQuery } = input;
-  const fault = (path: string, message: string, fix: string) => new AppError("INVALID", message, { path: [path], fix });
+  const fault = (path: string, message: string, fix: string) =>
+    new AppError("INVALID", message, { path: [path], fix });
   return [
     typeof url === "string" ? caught(() => requireUrl(url, fetch)) : null,
-    typeof payloadQuery === "string" ? caught(() => requirePayloadQuery(schema, payloadQuery)) : null,
-    description && (description.length > limits.webhook.descriptionMax || /\p{Cc}/u.test(description))
-      ? fault("description", "The description is too long.", `Give at most ${limits.webhook.descriptionMax} characters on one line.`)
+    typeof payloadQuery === "string"
+      ? caught(() => requirePayloadQuery(schema, payloadQuery))
+      : null,
+    description &&
+    (description.length > limits.webhook.descriptionMax || /\p{Cc}/u.test(description))
+      ? fault(
+          "description",
+          "The description is too long.",
+          `Give at most ${limits.webhook.descriptionMax} characters on one line.`,
+        )
       : null,
     events?.length === 0
-      ? fault("events", "The endpoint would hear of nothing.", "Name an event, or leave the list out to hear of all.")
+      ? fault(
+          "events",
+          "The endpoint would hear of nothing.",
+          "Name an event, or leave the list out to hear of all.",
+        )
       : null,
   ].filter((each) => each !== null);
 }
@@ -116,13 +162,24 @@ export function secretFault(secret: string | null | undefined): AppError | null 
 }
 
 function requireUrl(url: string, fetch: RequestContext["fetch"]): void {
-  const options = { path: ["url"], fix: "Give an https URL of a public host, on port 443 or 8443." };
+  const options = {
+    path: ["url"],
+    fix: "Give an https URL of a public host, on port 443 or 8443.",
+  };
   if (url.length > limits.webhook.urlMax)
-    throw new AppError("INVALID", `The URL has more than ${limits.webhook.urlMax} characters.`, options);
+    throw new AppError(
+      "INVALID",
+      `The URL has more than ${limits.webhook.urlMax} characters.`,
+      options,
+    );
   try {
     checkedUrl(url, fetch);
   } catch (error) {
-    throw new AppError("INVALID", error instanceof AppError ? error.message : "The URL cannot be used.", { ...options, cause: error });
+    throw new AppError(
+      "INVALID",
+      error instanceof AppError ? error.message : "The URL cannot be used.",
+      { ...options, cause: error },
+    );
   }
 }
 
@@ -137,7 +194,11 @@ function caught(check: () => void): AppError | null {
 }
 
 function sealed({ caller, pepper }: RequestContext, secret: string, now: number): WebhookSecret {
-  return { sealed: seal(secret, { tenantId: caller.tenantId, serviceSecret: pepper }), createdAt: now, expiresAt: null };
+  return {
+    sealed: seal(secret, { tenantId: caller.tenantId, serviceSecret: pepper }),
+    createdAt: now,
+    expiresAt: null,
+  };
 }
 
 /** Deliverers note an endpoint's health at the same time: the change is made anew on what it then is. */

@@ -18,25 +18,47 @@ export interface Target {
 }
 
 /** An endpoint's, with the secrets that are valid now. `secret` is what they are sealed under. */
-export function targetOf(endpoint: WebhookEndpoint, { secret, now }: { secret: string; now: number }): Target {
+export function targetOf(
+  endpoint: WebhookEndpoint,
+  { secret, now }: { secret: string; now: number },
+): Target {
   const { tenantId, url, payloadQuery } = endpoint;
   const valid = endpoint.secrets.filter(({ expiresAt }) => expiresAt === null || now < expiresAt);
-  return { url, payloadQuery, secrets: valid.map(({ sealed }) => unseal(sealed, { tenantId, serviceSecret: secret })) };
+  return {
+    url,
+    payloadQuery,
+    secrets: valid.map(({ sealed }) => unseal(sealed, { tenantId, serviceSecret: secret })),
+  };
 }
 
 /** The exact request of one attempt: the same body each time, signed anew. */
 export async function messageOf(
-  { event, run, target }: { readonly event: WebhookEvent; readonly run: Run | null; readonly target: Target },
-  { ports, schema, log }: { readonly ports: Ports; readonly schema: GraphQLSchema; readonly log: Log },
+  {
+    event,
+    run,
+    target,
+  }: { readonly event: WebhookEvent; readonly run: Run | null; readonly target: Target },
+  {
+    ports,
+    schema,
+    log,
+  }: { readonly ports: Ports; readonly schema: GraphQLSchema; readonly log: Log },
 ): Promise<WebhookRequest> {
   const context = payloadContext(ports, { event, log });
   const body = await payloadOf(event, { run, payloadQuery: target.payloadQuery, schema, context });
   const signed = signedHeaders({ id: event.id, at: ports.clock.now(), body }, target.secrets);
-  return { url: target.url, body, headers: { "content-type": "application/json", "user-agent": "vedere", ...signed } };
+  return {
+    url: target.url,
+    body,
+    headers: { "content-type": "application/json", "user-agent": "vedere", ...signed },
+  };
 }
 
 /** A payload query may read what its tenant's keys may read of runs. */
-function payloadContext(ports: Ports, { event, log }: { event: WebhookEvent; log: Log }): PayloadContext {
+function payloadContext(
+  ports: Ports,
+  { event, log }: { event: WebhookEvent; log: Log },
+): PayloadContext {
   return {
     ports,
     log,

@@ -1,4 +1,12 @@
-import { execute, type GraphQLSchema, Kind, parse, type SelectionSetNode, specifiedRules, validate } from "graphql";
+import {
+  execute,
+  type GraphQLSchema,
+  Kind,
+  parse,
+  type SelectionSetNode,
+  specifiedRules,
+  validate,
+} from "graphql";
 import { AppError } from "../../core/errors.ts";
 import { limits } from "../../core/limits.ts";
 import type { RequestContext } from "../context.ts";
@@ -6,15 +14,24 @@ import { boundsRule, parseOptions, validationOptions } from "../guards.ts";
 import { publicError } from "../public-error.ts";
 
 /** What the fields below Run need of a request. */
-export type PayloadContext = Pick<RequestContext, "ports" | "caller" | "requestId" | "log" | "models" | "workerReports">;
+export type PayloadContext = Pick<
+  RequestContext,
+  "ports" | "caller" | "requestId" | "log" | "models" | "workerReports"
+>;
 
 /**
  * Checks a selection on Run, such as `{ id status tasks { result { ... on CaptionResult { text } } } }`, by the bounds of any operation. Throws AppError
  * INVALID.
  */
 export function requirePayloadQuery(schema: GraphQLSchema, selection: string): void {
-  if (selection.length > limits.webhook.payloadQueryMax) throw invalid(`It has more than ${limits.webhook.payloadQueryMax} characters.`);
-  const [error] = validate(schema, documentOf(selection), [...specifiedRules, boundsRule], validationOptions);
+  if (selection.length > limits.webhook.payloadQueryMax)
+    throw invalid(`It has more than ${limits.webhook.payloadQueryMax} characters.`);
+  const [error] = validate(
+    schema,
+    documentOf(selection),
+    [...specifiedRules, boundsRule],
+    validationOptions,
+  );
   if (error) throw invalid(error.message);
 }
 
@@ -26,7 +43,12 @@ export async function runPayloadQuery(
 ) {
   requirePayloadQuery(schema, selection);
   const document = documentOf(selection);
-  const { data, errors } = await execute({ schema, document, contextValue: context, variableValues: { id: runId } });
+  const { data, errors } = await execute({
+    schema,
+    document,
+    contextValue: context,
+    variableValues: { id: runId },
+  });
   const [error] = errors ?? [];
   if (error) throw new Error(publicError(error, context).message, { cause: error });
   return data?.run;
@@ -38,7 +60,10 @@ function documentOf(selection: string) {
   const outer = parse("query Payload($id: ID!) { run(id: $id) { id } }", { noLocation: true });
   const definitions = outer.definitions.map((definition) => {
     if (definition.kind !== Kind.OPERATION_DEFINITION) return definition;
-    const selections = definition.selectionSet.selections.map((field) => ({ ...field, selectionSet: inner }));
+    const selections = definition.selectionSet.selections.map((field) => ({
+      ...field,
+      selectionSet: inner,
+    }));
     return { ...definition, selectionSet: { ...definition.selectionSet, selections } };
   });
   return { ...outer, definitions };

@@ -19,13 +19,23 @@ export async function payloadOf(
   },
 ): Promise<string> {
   const { run, payloadQuery, schema, context } = given;
-  const bodyOf = (data: object) => JSON.stringify({ type: event.type, timestamp: new Date(event.at).toISOString(), data });
+  const bodyOf = (data: object) =>
+    JSON.stringify({ type: event.type, timestamp: new Date(event.at).toISOString(), data });
   if (!("runId" in event.subject))
-    return bodyOf({ endpoint: { id: event.subject.endpointId, url: event.subject.url }, reason: event.subject.reason });
-  const thin = { id: event.subject.runId, status: run?.status ?? null, metadata: run?.metadata ?? null };
+    return bodyOf({
+      endpoint: { id: event.subject.endpointId, url: event.subject.url },
+      reason: event.subject.reason,
+    });
+  const thin = {
+    id: event.subject.runId,
+    status: run?.status ?? null,
+    metadata: run?.metadata ?? null,
+  };
   if (payloadQuery === null || !run) return bodyOf({ run: thin });
   try {
-    const body = bodyOf({ run: await runPayloadQuery(schema, payloadQuery, { runId: run.id, context }) });
+    const body = bodyOf({
+      run: await runPayloadQuery(schema, payloadQuery, { runId: run.id, context }),
+    });
     const size = Buffer.byteLength(body);
     if (size <= limits.webhook.payloadBytesMax) return body;
     return bodyOf({

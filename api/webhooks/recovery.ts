@@ -9,7 +9,11 @@ import { noEndpoint } from "./endpoints.ts";
  * Sends again what was given up or held, of events since an instant, the newest first, and no more than `limits.webhook.recoverMax` at once;
  * `hasMore` tells that there are others. Throws AppError NOT_FOUND, INVALID.
  */
-export async function recoverDeliveries(context: RequestContext, endpointId: string, since: number) {
+export async function recoverDeliveries(
+  context: RequestContext,
+  endpointId: string,
+  since: number,
+) {
   const { ports, caller } = context;
   const endpoint = await ports.webhooks.getEndpoint(caller.tenantId, endpointId);
   if (!endpoint) throw noEndpoint();
@@ -22,8 +26,15 @@ export async function recoverDeliveries(context: RequestContext, endpointId: str
   const lost: Delivery[] = [];
   for (const status of ["FAILED", "HELD"] as const) {
     const filter = { endpointId, runId: null, status };
-    for (let after: string | null = null, isMore = true; isMore && lost.length <= limits.webhook.recoverMax; ) {
-      const page = await ports.webhooks.deliveries(caller.tenantId, { ...filter, first: limits.page.firstMax, after });
+    for (
+      let after: string | null = null, isMore = true;
+      isMore && lost.length <= limits.webhook.recoverMax;
+    ) {
+      const page = await ports.webhooks.deliveries(caller.tenantId, {
+        ...filter,
+        first: limits.page.firstMax,
+        after,
+      });
       const recent = page.deliveries.filter(({ event }) => event.at >= since);
       lost.push(...recent);
       const last = page.deliveries.at(-1);
@@ -33,7 +44,8 @@ export async function recoverDeliveries(context: RequestContext, endpointId: str
   }
   let recovered = 0;
   for (const delivery of lost.slice(0, limits.webhook.recoverMax)) {
-    if (await ports.webhooks.replaceDelivery(restarted(delivery, ports.clock.now()))) recovered += 1;
+    if (await ports.webhooks.replaceDelivery(restarted(delivery, ports.clock.now())))
+      recovered += 1;
   }
   return { recovered, hasMore: lost.length > limits.webhook.recoverMax };
 }
@@ -42,9 +54,11 @@ export async function recoverDeliveries(context: RequestContext, endpointId: str
 export async function redeliver({ ports, caller }: RequestContext, deliveryId: string) {
   for (;;) {
     const delivery = await ports.webhooks.getDelivery(caller.tenantId, deliveryId);
-    if (!delivery) throw new AppError("NOT_FOUND", "There is no such delivery.", { path: ["deliveryId"] });
+    if (!delivery)
+      throw new AppError("NOT_FOUND", "There is no such delivery.", { path: ["deliveryId"] });
     const { endpointId } = delivery;
-    const endpoint = endpointId === null ? null : await ports.webhooks.getEndpoint(caller.tenantId, endpointId);
+    const endpoint =
+      endpointId === null ? null : await ports.webhooks.getEndpoint(caller.tenantId, endpointId);
     if (endpoint && endpoint.disabledAt !== null) {
       throw new AppError("INVALID", "Its endpoint is disabled.", {
         path: ["deliveryId"],

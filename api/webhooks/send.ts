@@ -21,7 +21,11 @@ export interface Sender {
 
 /** Proxies of the environment are not used: behind one, the addresses that are checked would be the proxy's. */
 export function openSender(egress: EgressSettings): Sender {
-  const agent = new Agent({ connect: guardedConnector(egress), keepAliveTimeout: 1_000, pipelining: 1 });
+  const agent = new Agent({
+    connect: guardedConnector(egress),
+    keepAliveTimeout: 1_000,
+    pipelining: 1,
+  });
   return {
     async send({ url, headers, body }, now) {
       const at = now();
@@ -29,7 +33,13 @@ export function openSender(egress: EgressSettings): Sender {
       const answer = await post(url, { headers, body, agent, egress });
       const durationMs = Math.round(performance.now() - started);
       const attempt: DeliveryAttempt = {
-        ...{ at, durationMs, httpStatus: answer.status, error: answer.error, excerpt: answer.excerpt },
+        ...{
+          at,
+          durationMs,
+          httpStatus: answer.status,
+          error: answer.error,
+          excerpt: answer.excerpt,
+        },
         requestHeaders: headerList(headers),
         responseHeaders: headerList(answer.headers),
       };
@@ -55,17 +65,30 @@ interface Post extends Pick<WebhookRequest, "headers" | "body"> {
 async function post(url: string, { headers, body, agent, egress }: Post): Promise<Answer> {
   const signal = AbortSignal.timeout(limits.webhook.timeoutMs);
   try {
-    const response = await request(checkedUrl(url, egress), { method: "POST", headers, body, dispatcher: agent, signal });
+    const response = await request(checkedUrl(url, egress), {
+      method: "POST",
+      headers,
+      body,
+      dispatcher: agent,
+      signal,
+    });
     const { statusCode: status } = response;
     const excerpt = await readExcerpt(response.body);
-    return { status, error: status >= 200 && status < 300 ? null : refusal(status), excerpt, headers: response.headers };
+    return {
+      status,
+      error: status >= 200 && status < 300 ? null : refusal(status),
+      excerpt,
+      headers: response.headers,
+    };
   } catch (error) {
     return { status: null, error: reasonOf(error), excerpt: "", headers: {} };
   }
 }
 
 function refusal(status: number): string {
-  return status >= 300 && status < 400 ? `It answered ${status}: redirects are not followed.` : `It answered ${status}.`;
+  return status >= 300 && status < 400
+    ? `It answered ${status}: redirects are not followed.`
+    : `It answered ${status}.`;
 }
 
 /** The beginning of a body, and no more of it: what a receiver says beyond is not read. A body that breaks off was a fine answer all the same. */
@@ -83,7 +106,9 @@ async function readExcerpt(body: Dispatcher.ResponseData["body"]): Promise<strin
   } finally {
     body.destroy();
   }
-  const text = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, limits.webhook.excerptBytes));
+  const text = new TextDecoder().decode(
+    Buffer.concat(chunks).subarray(0, limits.webhook.excerptBytes),
+  );
   return text.replaceAll(/\p{Cc}/gu, (control) => (control === "\n" ? control : " "));
 }
 
@@ -91,7 +116,8 @@ async function readExcerpt(body: Dispatcher.ResponseData["body"]): Promise<strin
 function reasonOf(error: unknown): string {
   const known = error instanceof Error && error.cause instanceof AppError ? error.cause : error;
   if (known instanceof AppError) return known.message;
-  if (error instanceof DOMException && error.name === "TimeoutError") return `It took longer than ${limits.webhook.timeoutMs / 1_000} s.`;
+  if (error instanceof DOMException && error.name === "TimeoutError")
+    return `It took longer than ${limits.webhook.timeoutMs / 1_000} s.`;
   const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
   return `It could not be reached${code}.`;
 }
@@ -107,7 +133,13 @@ function retryAfterOf(value: string | string[] | undefined, now: number): number
 /** 410: the receiver wants no more of this. */
 const goneStatus = 410;
 
-const secretHeaders = ["webhook-signature", "authorization", "proxy-authorization", "cookie", "set-cookie"];
+const secretHeaders = [
+  "webhook-signature",
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "set-cookie",
+];
 const headersMax = 40;
 const headerLengthMax = 500;
 
@@ -116,6 +148,11 @@ function headerList(headers: Readonly<Record<string, string | string[] | undefin
     .slice(0, headersMax)
     .map(([name, value]) => {
       const text = Array.isArray(value) ? value.join(", ") : (value ?? "");
-      return { name, value: secretHeaders.includes(name.toLowerCase()) ? "[redacted]" : text.slice(0, headerLengthMax) };
+      return {
+        name,
+        value: secretHeaders.includes(name.toLowerCase())
+          ? "[redacted]"
+          : text.slice(0, headerLengthMax),
+      };
     });
 }

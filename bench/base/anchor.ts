@@ -13,7 +13,9 @@ interface Transformers {
   readonly env: { allowRemoteModels: boolean; localModelPath: string };
   readonly RawImage: { fromBlob(blob: Blob): Promise<object> };
   readonly AutoProcessor: { from_pretrained(model: string): Promise<Processor> };
-  readonly Florence2ForConditionalGeneration: { from_pretrained(model: string, options: { dtype: string }): Promise<Model> };
+  readonly Florence2ForConditionalGeneration: {
+    from_pretrained(model: string, options: { dtype: string }): Promise<Model>;
+  };
 }
 interface Processor {
   (images: object[], texts: readonly string[], options: { padding: boolean }): Promise<object>;
@@ -35,7 +37,10 @@ async function openAnchor(setup: SideSetup): Promise<{ answer: Answerer; watch: 
     dtype: setup.precision === "fp32" ? "fp32" : "q8",
   });
   const processor = await library.AutoProcessor.from_pretrained(name);
-  const pictures = { photo: readFileSync(setup.pictures.photo), exact: readFileSync(setup.pictures.exact) };
+  const pictures = {
+    photo: readFileSync(setup.pictures.photo),
+    exact: readFileSync(setup.pictures.exact),
+  };
   const answer: Answerer = async ({ picture, prompts, beams, tokens }) => {
     const image = await library.RawImage.fromBlob(new Blob([pictures[picture]]));
     const images = prompts.map(() => image);

@@ -18,8 +18,14 @@ export async function buildOurs(plan: {
   const unfinished = `${folder}.unfinished`;
   await Promise.all([folder, unfinished].map((path) => rm(path, { recursive: true, force: true })));
   await mkdir(unfinished, { recursive: true });
-  await writeBuild(await planBuild({ checkpoint: plan.checkpoint, base: null }, precisionsOf(plan.precision)), unfinished, () => {});
+  await writeBuild(
+    await planBuild({ checkpoint: plan.checkpoint, base: null }, precisionsOf(plan.precision)),
+    unfinished,
+    () => {},
+  );
   await rename(unfinished, folder);
-  plan.say(`built our ${plan.precision} model in ${((performance.now() - started) / 1_000).toFixed(0)} s`);
+  plan.say(
+    `built our ${plan.precision} model in ${((performance.now() - started) / 1_000).toFixed(0)} s`,
+  );
   return folder;
 }

@@ -31,7 +31,8 @@ const ask = (count: number, { beams = 1, tokens = 64 } = {}): Work => ({
   beams,
   tokens,
 });
-const alone = (count: number): Work[] => ask(count).prompts.map((prompt) => ({ ...ask(1), prompts: [prompt] }));
+const alone = (count: number): Work[] =>
+  ask(count).prompts.map((prompt) => ({ ...ask(1), prompts: [prompt] }));
 const long = ask(1, { tokens: 576 });
 const always = Number.POSITIVE_INFINITY;
 
@@ -60,10 +61,38 @@ export const cases = {
     targets: { fp32: 2.3, int8: 2.7 },
     roundsMax: always,
   },
-  six: { title: "6 tasks on one image", anchor: alone(6), ours: ask(6), measure: "whole", targets: { fp32: 4 }, roundsMax: always },
-  long: { title: "one task, 512 tokens", anchor: [long], ours: long, measure: "first 512 tokens", targets: {}, roundsMax: always },
-  past: { title: "a token past 512", anchor: [long], ours: long, measure: "a token past 512", targets: { fp32: 1.7 }, roundsMax: always },
-  batch: { title: "8 prompts as one batch", anchor: [ask(8)], ours: ask(8), measure: "whole", targets: {}, roundsMax: 2 },
+  six: {
+    title: "6 tasks on one image",
+    anchor: alone(6),
+    ours: ask(6),
+    measure: "whole",
+    targets: { fp32: 4 },
+    roundsMax: always,
+  },
+  long: {
+    title: "one task, 512 tokens",
+    anchor: [long],
+    ours: long,
+    measure: "first 512 tokens",
+    targets: {},
+    roundsMax: always,
+  },
+  past: {
+    title: "a token past 512",
+    anchor: [long],
+    ours: long,
+    measure: "a token past 512",
+    targets: { fp32: 1.7 },
+    roundsMax: always,
+  },
+  batch: {
+    title: "8 prompts as one batch",
+    anchor: [ask(8)],
+    ours: ask(8),
+    measure: "whole",
+    targets: {},
+    roundsMax: 2,
+  },
 } as const satisfies Record<string, Case>;
 
 /** Both sides must give the same answers to these in fp32. */

@@ -34,7 +34,8 @@ export async function writeCheckpoint(
     await file.close();
   }
   await writeFile(join(folder, "tokenizer.json"), tokenizer);
-  for (const [name, content] of Object.entries(settingsOf(shape))) await writeFile(join(folder, name), JSON.stringify(content, null, 1));
+  for (const [name, content] of Object.entries(settingsOf(shape)))
+    await writeFile(join(folder, name), JSON.stringify(content, null, 1));
 }
 
 /** The length of the JSON that follows as 8 bytes, then the JSON: where each tensor lies behind it. */

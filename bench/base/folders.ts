@@ -39,7 +39,10 @@ export async function prepareFolders(plan: {
   const { say } = plan;
   const cache = resolve(plan.cache);
   await mkdir(cache, { recursive: true });
-  const home = join(cache, `${plan.shape}-${plan.tokenizer === null ? "widened" : "own"}-tokenizer`);
+  const home = join(
+    cache,
+    `${plan.shape}-${plan.tokenizer === null ? "widened" : "own"}-tokenizer`,
+  );
   const folders = {
     checkpoint: join(home, "checkpoint"),
     anchor: join(home, "anchor"),
@@ -52,27 +55,52 @@ export async function prepareFolders(plan: {
     const shape = shapes[plan.shape];
     const nano = join(packageRoot(), "models/florence-2-nano/tokenizer.json");
     const json = await readFile(plan.tokenizer ?? nano, "utf8");
-    const tokenizer = plan.tokenizer === null ? widenedTokenizer(json, shape.text.vocabulary) : json;
+    const tokenizer =
+      plan.tokenizer === null ? widenedTokenizer(json, shape.text.vocabulary) : json;
     await writeCheckpoint(folder, { shape, seed: 20_260_131, tokenizer });
   });
-  await once(folders.anchor, say, "exporting the anchor's graphs with PyTorch (minutes)", async (folder) => {
-    exportGraphs(plan.python, folders.checkpoint, folder);
-    await rm(join(folder, "model.safetensors"));
-    for (const file of ["tokenizer_config.json", "generation_config.json"])
-      await copyFile(join(folders.checkpoint, file), join(folder, file));
-    for (const graph of anchorGraphs) {
-      say(`imitating q8: ${graph}`);
-      await writeFile(join(folder, "onnx", `${graph}_quantized.onnx`), quantize(await readFile(join(folder, "onnx", `${graph}.onnx`))));
-    }
-  });
-  await once(folders.library, say, "installing @huggingface/transformers for the anchor, from the npm registry", installLibrary);
+  await once(
+    folders.anchor,
+    say,
+    "exporting the anchor's graphs with PyTorch (minutes)",
+    async (folder) => {
+      exportGraphs(plan.python, folders.checkpoint, folder);
+      await rm(join(folder, "model.safetensors"));
+      for (const file of ["tokenizer_config.json", "generation_config.json"])
+        await copyFile(join(folders.checkpoint, file), join(folder, file));
+      for (const graph of anchorGraphs) {
+        say(`imitating q8: ${graph}`);
+        await writeFile(
+          join(folder, "onnx", `${graph}_quantized.onnx`),
+          quantize(await readFile(join(folder, "onnx", `${graph}.onnx`))),
+        );
+      }
+    },
+  );
+  await once(
+    folders.library,
+    say,
+    "installing @huggingface/transformers for the anchor, from the npm registry",
+    installLibrary,
+  );
   const { width, height } = shapes[plan.shape].vision.image;
-  await sharp(join(packageRoot(), "models/samples/harbour.jpg")).resize(width, height, { fit: "fill" }).png().toFile(folders.picture);
-  return { ...folders, tokenizer: plan.tokenizer === null ? "florence-2-nano's, widened" : "Florence-2's own" };
+  await sharp(join(packageRoot(), "models/samples/harbour.jpg"))
+    .resize(width, height, { fit: "fill" })
+    .png()
+    .toFile(folders.picture);
+  return {
+    ...folders,
+    tokenizer: plan.tokenizer === null ? "florence-2-nano's, widened" : "Florence-2's own",
+  };
 }
 
 /** Makes a folder under another name and renames it when it is whole. */
-async function once(folder: string, say: (text: string) => void, what: string, make: (folder: string) => Promise<void>): Promise<void> {
+async function once(
+  folder: string,
+  say: (text: string) => void,
+  what: string,
+  make: (folder: string) => Promise<void>,
+): Promise<void> {
   if (existsSync(folder)) return;
   say(what);
   const unfinished = `${folder}.unfinished`;
@@ -85,10 +113,17 @@ async function once(folder: string, say: (text: string) => void, what: string, m
 function exportGraphs(python: string, checkpoint: string, out: string): void {
   const about = ["--revision", "bench", "--description", "Random weights", "--tasks", "CAPTION"];
   const run = (script: string, options: readonly string[]) =>
-    execFileSync(python, ["-W", "ignore", join(packageRoot(), script), ...options], { stdio: ["ignore", "ignore", "inherit"] });
+    execFileSync(python, ["-W", "ignore", join(packageRoot(), script), ...options], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
   try {
     run("models/training/export.py", ["--model", checkpoint, "--out", out, ...about]);
-    run("bench/anchor/vision.py", ["--model", checkpoint, "--out", join(out, "onnx", "vision_encoder.onnx")]);
+    run("bench/anchor/vision.py", [
+      "--model",
+      checkpoint,
+      "--out",
+      join(out, "onnx", "vision_encoder.onnx"),
+    ]);
   } catch (cause) {
     throw new Error(
       `The anchor's graphs could not be exported. They need PyTorch and onnx: install what models/training/README.md names, or name another ` +
@@ -102,10 +137,14 @@ async function installLibrary(folder: string): Promise<void> {
   await copyFile(join(packageRoot(), "bench/anchor/package.json"), join(folder, "package.json"));
   try {
     // Without scripts: onnxruntime-node's would fetch CUDA libraries from elsewhere.
-    execFileSync("npm", ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"], {
-      cwd: folder,
-      stdio: ["ignore", "ignore", "inherit"],
-    });
+    execFileSync(
+      "npm",
+      ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"],
+      {
+        cwd: folder,
+        stdio: ["ignore", "ignore", "inherit"],
+      },
+    );
   } catch (cause) {
     throw new Error(
       "The anchor's library could not be installed: the npm registry must be reachable once. See bench/anchor/package.json.",

@@ -30,7 +30,12 @@ export interface Value {
  */
 export async function measure(
   pairs: readonly Pair[],
-  plan: { names: readonly CaseName[]; rounds: number; minutes: number; say: (text: string) => void },
+  plan: {
+    names: readonly CaseName[];
+    rounds: number;
+    minutes: number;
+    say: (text: string) => void;
+  },
 ): Promise<Map<Pair, Samples>> {
   const results = new Map(pairs.map((pair) => [pair, new Map<string, Sample[]>()]));
   const end = performance.now() + plan.minutes * 60_000;
@@ -39,7 +44,9 @@ export async function measure(
     const started = performance.now();
     if (round >= roundsPerClean * plan.rounds) break;
     const works = [...results].flatMap(([pair, samples]) => {
-      const open = plan.names.filter((name) => round < cases[name].roundsMax && cleanCount(name, samples) < plan.rounds);
+      const open = plan.names.filter(
+        (name) => round < cases[name].roundsMax && cleanCount(name, samples) < plan.rounds,
+      );
       return worksOf(open).map((each) => ({ ...each, pair, samples }));
     });
     if (works.length === 0) break;
@@ -56,7 +63,9 @@ export async function measure(
 
 /** Clean values that both sides have of a case. */
 function cleanCount(name: CaseName, samples: Samples): number {
-  return Math.min(...(["anchor", "ours"] as const).map((side) => cleanOf(valuesOf(name, side, samples)).length));
+  return Math.min(
+    ...(["anchor", "ours"] as const).map((side) => cleanOf(valuesOf(name, side, samples)).length),
+  );
 }
 
 /** The values of a case on one side; where a value is the sum of several works, the i-th of each make one. */
@@ -69,7 +78,9 @@ export function valuesOf(name: CaseName, side: SideName, samples: Samples): Valu
     const parts = series.flatMap((each) => each[i] ?? []);
     return {
       ms: parts.reduce((sum, part) => sum + worth(part, measure), 0),
-      clean: parts.every(({ foreignShare }) => foreignShare === null || foreignShare <= foreignShareMax),
+      clean: parts.every(
+        ({ foreignShare }) => foreignShare === null || foreignShare <= foreignShareMax,
+      ),
     };
   });
 }
@@ -80,7 +91,10 @@ export function cleanOf(values: readonly Value[]): Value[] {
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
-  const [low, high] = [sorted[(sorted.length - 1) >> 1] ?? Number.NaN, sorted[sorted.length >> 1] ?? Number.NaN];
+  const [low, high] = [
+    sorted[(sorted.length - 1) >> 1] ?? Number.NaN,
+    sorted[sorted.length >> 1] ?? Number.NaN,
+  ];
   return (low + high) / 2;
 }
 

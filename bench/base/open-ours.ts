@@ -10,7 +10,9 @@ import type { SideSetup } from "./side.ts";
  * Vedere's engine on a model folder: the picture is seen once for all prompts of a work, and they are answered as one call. No prompt says that
  * its answer has locations in groups: the shorter head for forced locations is not measured here, random answers would use it too often.
  */
-export async function openOurs(setup: SideSetup): Promise<{ answer: Answerer; watch: Watch; close: () => Promise<void> }> {
+export async function openOurs(
+  setup: SideSetup,
+): Promise<{ answer: Answerer; watch: Watch; close: () => Promise<void> }> {
   const watch = watchSessions(InferenceSession, setup.profile);
   const model: ModelInfo = {
     id: "bench",
@@ -27,7 +29,10 @@ export async function openOurs(setup: SideSetup): Promise<{ answer: Answerer; wa
   };
   const engine = openEngine({ models: { list: async () => [model] } });
   await engine.hold(model.id); // until the process ends
-  const pictures = { photo: readFileSync(setup.pictures.photo), exact: readFileSync(setup.pictures.exact) };
+  const pictures = {
+    photo: readFileSync(setup.pictures.photo),
+    exact: readFileSync(setup.pictures.exact),
+  };
   const answer: Answerer = async ({ picture, prompts, beams, tokens }) => {
     const [sight] = await engine.see(model.id, [pictures[picture]]);
     if (!sight || sight instanceof Error) throw sight ?? new Error("The picture was not seen.");

@@ -23,7 +23,8 @@ export function readLoad(): Load {
 /** The share of the machine's capacity that others used between two readings of this process; null where the system does not tell. */
 export function foreignShare(before: Load, after: Load): number | null {
   if (before.busyMs === null || after.busyMs === null) return null;
-  const foreignMs = after.busyMs - before.busyMs - (after.ownMs - before.ownMs) - tickMs * availableParallelism();
+  const foreignMs =
+    after.busyMs - before.busyMs - (after.ownMs - before.ownMs) - tickMs * availableParallelism();
   return Math.max(0, foreignMs) / (availableParallelism() * (after.wallMs - before.wallMs));
 }
 

@@ -22,7 +22,8 @@ export function operatorTimes(profile: string): OperatorTime[] {
   const byType = new Map<string, { ms: number; runs: number }>();
   for (const { cat, name = "", dur = 0, args } of JSON.parse(profile) as Event[]) {
     const type = args?.op_name;
-    if (cat !== "Node" || !name.endsWith("_kernel_time") || type === undefined || type === "If") continue; // an If's time is that of its branch
+    if (cat !== "Node" || !name.endsWith("_kernel_time") || type === undefined || type === "If")
+      continue; // an If's time is that of its branch
     const { ms, runs } = byType.get(type) ?? { ms: 0, runs: 0 };
     byType.set(type, { ms: ms + dur / 1_000, runs: runs + 1 });
   }
@@ -37,6 +38,12 @@ export function profileRows(folder: string): string[][] {
     const total = times.reduce((sum, { ms }) => sum + ms, 0);
     const rows = times.filter(({ ms }) => ms >= total / 100);
     const graph = basename(file).split("_")[0] ?? file;
-    return rows.map(({ type, ms, runs }) => [graph, type, ms.toFixed(1), `${((100 * ms) / total).toFixed(0)} %`, String(runs)]);
+    return rows.map(({ type, ms, runs }) => [
+      graph,
+      type,
+      ms.toFixed(1),
+      `${((100 * ms) / total).toFixed(0)} %`,
+      String(runs),
+    ]);
   });
 }

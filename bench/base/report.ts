@@ -7,11 +7,37 @@ import type { Sample } from "./side.ts";
 
 /** Tables of what was measured, as markdown: one of ratios, one of stages, and what else there is to say of each pair. */
 export function report(results: ReadonlyMap<Pair, Samples>, names: readonly CaseName[]): string {
-  const ratios = [...results].flatMap(([pair, samples]) => names.map((name) => ratioRow(pair, name, samples)));
-  const head = ["case", "transformers.js, ms", "vedere, ms", "ratio", "target", "clean samples (theirs, ours)"];
-  const stages = [...results].flatMap(([pair, samples]) => (["anchor", "ours"] as const).map((side) => stageRow(pair, side, samples)));
-  const stageHead = ["one task, 64 tokens", "pixels", "vision", "encoder", "first token", "a later token", "loading", "peak RSS, MB"];
-  return [...markdownTable(head, ratios), "", ...markdownTable(stageHead, stages), "", ...[...results.keys()].map(agreement)].join("\n");
+  const ratios = [...results].flatMap(([pair, samples]) =>
+    names.map((name) => ratioRow(pair, name, samples)),
+  );
+  const head = [
+    "case",
+    "transformers.js, ms",
+    "vedere, ms",
+    "ratio",
+    "target",
+    "clean samples (theirs, ours)",
+  ];
+  const stages = [...results].flatMap(([pair, samples]) =>
+    (["anchor", "ours"] as const).map((side) => stageRow(pair, side, samples)),
+  );
+  const stageHead = [
+    "one task, 64 tokens",
+    "pixels",
+    "vision",
+    "encoder",
+    "first token",
+    "a later token",
+    "loading",
+    "peak RSS, MB",
+  ];
+  return [
+    ...markdownTable(head, ratios),
+    "",
+    ...markdownTable(stageHead, stages),
+    "",
+    ...[...results.keys()].map(agreement),
+  ].join("\n");
 }
 
 function agreement({ precision, sameAnswers }: Pair): string {
@@ -21,8 +47,10 @@ function agreement({ precision, sameAnswers }: Pair): string {
 
 /** Where and on what it was measured. */
 export function circumstances(tokenizer: string): string {
-  const git = (...command: string[]) => execFileSync("git", command, { cwd: packageRoot(), encoding: "utf8" }).trim();
-  const changed = git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " with uncommitted changes";
+  const git = (...command: string[]) =>
+    execFileSync("git", command, { cwd: packageRoot(), encoding: "utf8" }).trim();
+  const changed =
+    git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " with uncommitted changes";
   const machine = `${cpus().length} × ${cpus()[0]?.model}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Node ${process.version}`;
   return `Commit ${git("rev-parse", "--short", "HEAD")}${changed}; ${machine}. Random weights at Florence-2-base's size, ${tokenizer} tokenizer.`;
 }
@@ -37,8 +65,13 @@ export function withSection(document: string, title: string, text: string): stri
 }
 
 /** A markdown table that is also readable as text. */
-export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+export function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string[] {
+  const widths = head.map((title, i) =>
+    Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),
+  );
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(" | ")} |`;
   return [
@@ -49,7 +82,8 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
 }
 
 function ratioRow({ precision }: Pair, name: CaseName, samples: Samples): string[] {
-  const { title, targets }: { title: string; targets: { fp32?: number; int8?: number } } = cases[name];
+  const { title, targets }: { title: string; targets: { fp32?: number; int8?: number } } =
+    cases[name];
   const sides = (["anchor", "ours"] as const).map((side) => {
     const values = valuesOf(name, side, samples);
     const clean = cleanOf(values);

@@ -6,12 +6,16 @@ import type { Reply, Sample, SideSetup, Work } from "./side.ts";
 export type Answerer = (work: Work) => Promise<string[]>;
 
 /** Opens a model in this process, then does the works that the parent process sends, one at a time, until it disconnects. */
-export async function serve(open: (setup: SideSetup) => Promise<{ answer: Answerer; watch: Watch }>): Promise<void> {
+export async function serve(
+  open: (setup: SideSetup) => Promise<{ answer: Answerer; watch: Watch }>,
+): Promise<void> {
   const setup = JSON.parse(process.argv[2] ?? "{}") as SideSetup; // from side.ts
   const started = performance.now();
   const { answer, watch } = await open(setup);
   const send = (reply: Reply) => process.send?.(reply);
-  process.on("message", async (work: Work) => send({ sample: await sampleOf(answer, watch, work) }));
+  process.on("message", async (work: Work) =>
+    send({ sample: await sampleOf(answer, watch, work) }),
+  );
   process.once("disconnect", () => {
     if (setup.profile !== null) watch.endProfiling();
     process.exit();

@@ -33,9 +33,15 @@ export interface Watch {
 export function watchSessions(sessions: SessionClass, profile: string | null): Watch {
   const calls: Call[] = [];
   const opened: Session[] = [];
-  const create = sessions.create.bind(sessions) as (file: unknown, options?: object) => Promise<Session>;
+  const create = sessions.create.bind(sessions) as (
+    file: unknown,
+    options?: object,
+  ) => Promise<Session>;
   const watched = async (file: unknown, options: object = {}) => {
-    const profiling = profile === null ? {} : { enableProfiling: true, profileFilePrefix: `${profile}-${opened.length}` };
+    const profiling =
+      profile === null
+        ? {}
+        : { enableProfiling: true, profileFilePrefix: `${profile}-${opened.length}` };
     const session = await create(file, { ...options, ...profiling });
     const part = partOf(session.inputNames);
     const run = session.run.bind(session);
@@ -74,7 +80,10 @@ export interface Stages {
 }
 
 /** Sorts the runs of one call that began and ended at these instants. */
-export function stagesOf(calls: readonly Call[], { start, end }: { start: number; end: number }): Stages {
+export function stagesOf(
+  calls: readonly Call[],
+  { start, end }: { start: number; end: number },
+): Stages {
   const of = (part: Part) => calls.filter((call) => call.part === part);
   const sum = (part: Part) => of(part).reduce((total, call) => total + call.end - call.start, 0);
   const steps = of("decoder").map((call) => call.start);

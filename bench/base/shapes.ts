@@ -97,7 +97,14 @@ function baseShape(): ModelShape {
       positionsMax: 50,
       framesMax: 100,
     },
-    text: { width: 768, encoder: layers, decoder: layers, positionsMax: 1024, vocabulary: 51289, firstLocation: 50269 },
+    text: {
+      width: 768,
+      encoder: layers,
+      decoder: layers,
+      positionsMax: 1024,
+      vocabulary: 51289,
+      firstLocation: 50269,
+    },
   };
 }
 
@@ -113,7 +120,14 @@ function tinyShape(): ModelShape {
       positionsMax: 50,
       framesMax: 100,
     },
-    text: { width: 64, encoder: layers, decoder: layers, positionsMax: 1024, vocabulary: 1619, firstLocation: 599 },
+    text: {
+      width: 64,
+      encoder: layers,
+      decoder: layers,
+      positionsMax: 1024,
+      vocabulary: 1619,
+      firstLocation: 599,
+    },
   };
 }
 
@@ -124,6 +138,9 @@ function stagesOf(widths: readonly number[], depths: readonly number[]): StageSh
     depth: depths[i] ?? 1,
     heads: width / 32,
     groups: width / 32,
-    patch: i === 0 ? { size: 7, stride: 4, padding: 3, normFirst: false } : { size: 3, stride: 2, padding: 1, normFirst: true },
+    patch:
+      i === 0
+        ? { size: 7, stride: 4, padding: 3, normFirst: false }
+        : { size: 3, stride: 2, padding: 1, normFirst: true },
   }));
 }

@@ -47,7 +47,11 @@ export interface Side {
 export type Reply = { readonly loadedMs: number } | { readonly sample: Sample };
 
 /** Starts a side, a module of this folder, in a process of its own, which must be closed. */
-export async function startSide(module: "ours" | "anchor", setup: SideSetup, warmUp: Work): Promise<Side> {
+export async function startSide(
+  module: "ours" | "anchor",
+  setup: SideSetup,
+  warmUp: Work,
+): Promise<Side> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const child = fork(new URL(`${module}.${extension}`, import.meta.url), [JSON.stringify(setup)]);
   const loaded = await reply(child, `${module} could not load its model`);

@@ -25,12 +25,28 @@ export function randomTensors({ vision, text }: ModelShape): RandomTensor[] {
   const goOn = Math.min(goOnWidth, text.width / 4);
   return [
     ...vision.stages.flatMap((stage, i) =>
-      stageTensors(`model.vision_tower`, i, { stage, before: vision.stages[i - 1]?.width ?? 3, ratio: vision.mlpRatio }),
+      stageTensors(`model.vision_tower`, i, {
+        stage,
+        before: vision.stages[i - 1]?.width ?? 3,
+        ratio: vision.mlpRatio,
+      }),
     ),
-    { name: `${projector}.image_projection.weight`, dims: [vision.projection, width], fill: xavier },
+    {
+      name: `${projector}.image_projection.weight`,
+      dims: [vision.projection, width],
+      fill: xavier,
+    },
     ...norm(`${projector}.image_proj_norm`, vision.projection),
-    { name: `${projector}.image_position_embed.row_embeddings.weight`, dims: [vision.positionsMax, width / 2], fill: embedding },
-    { name: `${projector}.image_position_embed.column_embeddings.weight`, dims: [vision.positionsMax, width - width / 2], fill: embedding },
+    {
+      name: `${projector}.image_position_embed.row_embeddings.weight`,
+      dims: [vision.positionsMax, width / 2],
+      fill: embedding,
+    },
+    {
+      name: `${projector}.image_position_embed.column_embeddings.weight`,
+      dims: [vision.positionsMax, width - width / 2],
+      fill: embedding,
+    },
     {
       name: `${projector}.visual_temporal_embed.pos_idx_to_embed`,
       dims: [vision.framesMax, width],
@@ -41,10 +57,16 @@ export function randomTensors({ vision, text }: ModelShape): RandomTensor[] {
       dims: [text.vocabulary, text.width],
       fill(values, random) {
         embedding(values, random);
-        for (let token = 0; token < 4; token += 1) values.fill(-goOnPull, token * text.width, token * text.width + goOn);
+        for (let token = 0; token < 4; token += 1)
+          values.fill(-goOnPull, token * text.width, token * text.width + goOn);
       },
     },
-    ...layersOf(`${language}.encoder`, { ...text.encoder, width: text.width, attentions: ["self_attn"], positions: text.positionsMax }),
+    ...layersOf(`${language}.encoder`, {
+      ...text.encoder,
+      width: text.width,
+      attentions: ["self_attn"],
+      positions: text.positionsMax,
+    }),
     ...layersOf(`${language}.decoder`, {
       ...text.decoder,
       width: text.width,
@@ -52,8 +74,10 @@ export function randomTensors({ vision, text }: ModelShape): RandomTensor[] {
       positions: text.positionsMax,
     }).map((tensor) => {
       const last = `${language}.decoder.layers.${text.decoder.layers - 1}.final_layer_norm`;
-      if (tensor.name === `${last}.weight`) return { ...tensor, fill: (values: Float32Array) => values.fill(1).fill(0, 0, goOn) };
-      if (tensor.name === `${last}.bias`) return { ...tensor, fill: (values: Float32Array) => values.fill(0).fill(1, 0, goOn) };
+      if (tensor.name === `${last}.weight`)
+        return { ...tensor, fill: (values: Float32Array) => values.fill(1).fill(0, 0, goOn) };
+      if (tensor.name === `${last}.bias`)
+        return { ...tensor, fill: (values: Float32Array) => values.fill(0).fill(1, 0, goOn) };
       return tensor;
     }),
   ];
@@ -103,7 +127,9 @@ function layersOf(
     ...norm(`${stack}.layernorm_embedding`, width),
     ...Array.from({ length: layers }, (_, i) => `${stack}.layers.${i}`).flatMap((layer) => [
       ...attentions.flatMap((attention) => [
-        ...["q_proj", "k_proj", "v_proj", "out_proj"].flatMap((part) => linear(`${layer}.${attention}.${part}`, width, width)),
+        ...["q_proj", "k_proj", "v_proj", "out_proj"].flatMap((part) =>
+          linear(`${layer}.${attention}.${part}`, width, width),
+        ),
         ...norm(`${layer}.${attention}_layer_norm`, width),
       ]),
       ...linear(`${layer}.fc1`, width, middle),
@@ -114,18 +140,26 @@ function layersOf(
 }
 
 function linear(name: string, from: number, to: number): RandomTensor[] {
-  const fill = (values: Float32Array, random: () => number) => uniform(values, random, Math.sqrt(6 / (from + to)));
+  const fill = (values: Float32Array, random: () => number) =>
+    uniform(values, random, Math.sqrt(6 / (from + to)));
   return [
     { name: `${name}.weight`, dims: [to, from], fill },
     { name: `${name}.bias`, dims: [to], fill: embedding },
   ];
 }
 
-function convolution(name: string, dims: readonly [number, number, number, number]): RandomTensor[] {
+function convolution(
+  name: string,
+  dims: readonly [number, number, number, number],
+): RandomTensor[] {
   const reach = 1 / Math.sqrt(dims[1] * dims[2] * dims[3]);
   return [
     { name: `${name}.weight`, dims, fill: (values, random) => uniform(values, random, reach) },
-    { name: `${name}.bias`, dims: [dims[0]], fill: (values, random) => uniform(values, random, reach) },
+    {
+      name: `${name}.bias`,
+      dims: [dims[0]],
+      fill: (values, random) => uniform(values, random, reach),
+    },
   ];
 }
 
@@ -143,7 +177,8 @@ function xavier(values: Float32Array, random: () => number): void {
 /** Standard deviation 0.02, as transformers draws embeddings. */
 function embedding(values: Float32Array, random: () => number): void {
   // The sum of four uniform numbers is normal enough, and has the tail that decides which token is likeliest.
-  for (let i = 0; i < values.length; i += 1) values[i] = 0.02 * Math.sqrt(3) * (random() + random() + random() + random() - 2);
+  for (let i = 0; i < values.length; i += 1)
+    values[i] = 0.02 * Math.sqrt(3) * (random() + random() + random() + random() - 2);
 }
 
 function uniform(values: Float32Array, random: () => number, reach: number): void {

@@ -49,13 +49,23 @@ The model is then asked about images, and kept only if its answers are those of 
     .option("--revision <name>", "(default: the beginning of the sha256 of the weights)")
     .option("--description <text>", "what the model is for")
     .option("--licence <name>", "the weights' licence")
-    .option("--tasks <list>", `the tasks that it was trained for, of ${taskWords.join(",")} (default: all)`)
-    .option("--images <dir>", "the images that it is tried on (default: the samples that come with Vedere)")
+    .option(
+      "--tasks <list>",
+      `the tasks that it was trained for, of ${taskWords.join(",")} (default: all)`,
+    )
+    .option(
+      "--images <dir>",
+      "the images that it is tried on (default: the samples that come with Vedere)",
+    )
     .option(
       "--reference <model>",
       "what it must agree with: a model's name, or its folder (with a slash), instead of its own weights in fp32",
     )
-    .option("--agreement-min <share>", "least share of tokens that agree (default: 0.999 for fp32, else 0.98)", parseShare)
+    .option(
+      "--agreement-min <share>",
+      "least share of tokens that agree (default: 0.999 for fp32, else 0.98)",
+      parseShare,
+    )
     .option("--keep-unready", "keep a model that agrees less; it is marked, and not served")
     .option("--force", "replace an older model")
     .option("--data <dir>", "the data folder (default: .vedere)")
@@ -68,11 +78,20 @@ async function build(checkpoint: string, options: BuildOptions): Promise<void> {
   const target = path.resolve(options.out ?? path.join(modelPlaces(config).pulled, id));
   const { description = null, revision = null, licence = null } = options;
   const request = {
-    source: { checkpoint: path.resolve(checkpoint), base: options.base === undefined ? null : path.resolve(options.base) },
+    source: {
+      checkpoint: path.resolve(checkpoint),
+      base: options.base === undefined ? null : path.resolve(options.base),
+    },
     target,
     isForced: options.force === true,
     precisions: parsePrecisions(options.precision, "build"),
-    about: { id, description, revision, licence, tasks: options.tasks === undefined ? null : tasksFrom(options.tasks) },
+    about: {
+      id,
+      description,
+      revision,
+      licence,
+      tasks: options.tasks === undefined ? null : tasksFrom(options.tasks),
+    },
     proof: {
       pictures: await picturesIn(options.images ?? samplesFolder()),
       reference: options.reference === undefined ? null : await modelAt(options.reference, config),

@@ -21,23 +21,36 @@ interface CompareOptions {
 export function addCompare(models: Command): void {
   models
     .command("compare")
-    .description("Asks two models the same about the same images, by turns: how far their answers agree, and how long they take.")
+    .description(
+      "Asks two models the same about the same images, by turns: how far their answers agree, and how long they take.",
+    )
     .argument("<first>", "a model's name, or its folder (with a slash: ./model)")
     .argument("<second>", "the other; the ratio of times is this one's by the first's")
     .option("--images <dir>", "a folder of images (default: the samples that come with Vedere)")
     .option("--tasks <list>", `some of ${comparedTasks.map(wordOf).join(",")} (default: all)`)
     .option("--beams <n>", "beams of the search; 1 is greedy", parsePositive, 1)
-    .option("--agreement-min <share>", "exit with 1 where fewer of the tokens agree, 0 to 1", parseShare)
+    .option(
+      "--agreement-min <share>",
+      "exit with 1 where fewer of the tokens agree, 0 to 1",
+      parseShare,
+    )
     .option("--json", "print one JSON object")
     .option("--data <dir>", "the data folder (default: .vedere)")
     .action(compare);
 }
 
-async function compare(firstPlace: string, secondPlace: string, options: CompareOptions): Promise<void> {
+async function compare(
+  firstPlace: string,
+  secondPlace: string,
+  options: CompareOptions,
+): Promise<void> {
   const config = readConfig(undefined, { dataDir: options.data });
   const tasks = comparedTasksFrom(options.tasks);
   const pictures = await picturesIn(options.images ?? samplesFolder());
-  const pair = { first: await modelAt(firstPlace, config), second: await modelAt(secondPlace, config) };
+  const pair = {
+    first: await modelAt(firstPlace, config),
+    second: await modelAt(secondPlace, config),
+  };
   const progress = openProgress(String);
   progress.begin(pictures.length);
   try {
@@ -50,7 +63,11 @@ async function compare(firstPlace: string, secondPlace: string, options: Compare
       signal: onStop(() => {}),
     });
     progress.stop();
-    process.stdout.write(options.json ? `${JSON.stringify({ ...pair, ...comparison }, null, 2)}\n` : comparisonText(pair, comparison));
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify({ ...pair, ...comparison }, null, 2)}\n`
+        : comparisonText(pair, comparison),
+    );
     if (comparison.agreement.tokenAgreement < (options.agreementMin ?? 0)) process.exitCode = 1;
   } finally {
     progress.stop();

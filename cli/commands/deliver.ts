@@ -12,7 +12,9 @@ import { onStop } from "../stop.ts";
 export function addDeliver(program: Command): void {
   program
     .command("deliver")
-    .description("Delivers webhooks from the store of a data folder. Ctrl-C stops it after the deliveries in progress.")
+    .description(
+      "Delivers webhooks from the store of a data folder. Ctrl-C stops it after the deliveries in progress.",
+    )
     .option("--data <dir>", "the data folder (default: .vedere)")
     .action(run);
 }

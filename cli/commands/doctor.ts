@@ -18,7 +18,9 @@ interface DoctorOptions {
 export function addDoctor(program: Command): void {
   program
     .command("doctor")
-    .description("Checks this machine and the settings. Every line is OK, WARN or FAIL, with its fix; exits 1 where one is FAIL.")
+    .description(
+      "Checks this machine and the settings. Every line is OK, WARN or FAIL, with its fix; exits 1 where one is FAIL.",
+    )
     .option("--json", "print one JSON array")
     .option("--data <dir>", "the data folder (default: .vedere)")
     .option("--port <number>", "the port to look at (default: 4000)")
@@ -29,10 +31,14 @@ export function addDoctor(program: Command): void {
 async function examine(options: DoctorOptions): Promise<void> {
   const config = readConfig(undefined, { dataDir: options.data, port: options.port });
   const findings: (Finding & { readonly name: string })[] = [];
-  for (const check of healthChecks) findings.push({ name: check.name, ...(await look(check, config)) });
+  for (const check of healthChecks)
+    findings.push({ name: check.name, ...(await look(check, config)) });
   if (options.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
   else {
-    const lines = findings.flatMap(({ name, status, detail, fix }) => [[status, name, detail], ...(fix ? [["", "", `fix: ${fix}`]] : [])]);
+    const lines = findings.flatMap(({ name, status, detail, fix }) => [
+      [status, name, detail],
+      ...(fix ? [["", "", `fix: ${fix}`]] : []),
+    ]);
     process.stdout.write(alignColumns(lines));
   }
   if (findings.some(({ status }) => status === "FAIL")) process.exitCode = 1;

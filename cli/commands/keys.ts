@@ -3,7 +3,13 @@ import { createKey, type NewKey, rerollKey, revokeKey } from "../../core/api-key
 import { AppError } from "../../core/errors.ts";
 import { type ApiKey, type Scope, scopes, tenantScopes } from "../../core/tenant.ts";
 import { usageError } from "../failure.ts";
-import { instantText, type OperatorOptions, operate, operator, operatorOptions } from "../operate.ts";
+import {
+  instantText,
+  type OperatorOptions,
+  operate,
+  operator,
+  operatorOptions,
+} from "../operate.ts";
 import { alignColumns } from "../print.ts";
 
 interface CreateOptions extends OperatorOptions {
@@ -16,7 +22,9 @@ const dayMs = 86_400_000;
 
 /** `vedere keys`: what lets a tenant's programs in. */
 export function addKeys(program: Command): void {
-  const keys = program.command("keys").description("Creates, lists, rerolls and revokes the API keys of tenants.");
+  const keys = program
+    .command("keys")
+    .description("Creates, lists, rerolls and revokes the API keys of tenants.");
   const add = (name: string, description: string) =>
     keys
       .command(name)
@@ -29,8 +37,13 @@ export function addKeys(program: Command): void {
     .option("--scopes <list>", `some of ${scopes.join(",")} (default: all but OPERATOR)`)
     .option("--days <n>", "how long it lives (default: for ever)", parseCount)
     .action(create);
-  add("list", "Lists a tenant's keys, dead ones included, newest first.").argument("<tenant>", "the tenant's id").action(list);
-  add("reroll", "Makes a key of the same name, scopes and end. The old one goes on for a while, so that both can be deployed.")
+  add("list", "Lists a tenant's keys, dead ones included, newest first.")
+    .argument("<tenant>", "the tenant's id")
+    .action(list);
+  add(
+    "reroll",
+    "Makes a key of the same name, scopes and end. The old one goes on for a while, so that both can be deployed.",
+  )
     .argument("<key>", "the old key's id")
     .option("--grace-seconds <n>", "how long the old key goes on", parseCount, 86_400)
     .action(reroll);
@@ -54,13 +67,19 @@ function list(tenantId: string, options: OperatorOptions): Promise<void> {
     options,
     async ({ tenants }) => {
       if (await tenants.get(tenantId)) return (await tenants.keys(tenantId)).map(withoutHash);
-      throw new AppError("NOT_FOUND", `There is no tenant ${tenantId}.`, { fix: "`vedere tenants list` lists them." });
+      throw new AppError("NOT_FOUND", `There is no tenant ${tenantId}.`, {
+        fix: "`vedere tenants list` lists them.",
+      });
     },
-    (keys, now) => (keys.length > 0 ? alignColumns(keys.map((key) => cells(key, now))) : "It has no keys yet.\n"),
+    (keys, now) =>
+      keys.length > 0 ? alignColumns(keys.map((key) => cells(key, now))) : "It has no keys yet.\n",
   );
 }
 
-function reroll(keyId: string, { graceSeconds, ...options }: OperatorOptions & { graceSeconds: number }): Promise<void> {
+function reroll(
+  keyId: string,
+  { graceSeconds, ...options }: OperatorOptions & { graceSeconds: number },
+): Promise<void> {
   return operate(
     options,
     (ports) => rerollKey(ports, operator, { keyId, graceMs: graceSeconds * 1_000 }).then(shown),
@@ -88,7 +107,10 @@ function shown({ text, key }: NewKey): ShownKey & { text: string } {
 
 function cells(key: ShownKey, now: number): string[] {
   const { id, name, createdAt, expiresAt, revokedAt } = key;
-  const end = expiresAt === null ? "" : `${expiresAt > now ? "expires" : "expired"} ${instantText(expiresAt)}`;
+  const end =
+    expiresAt === null
+      ? ""
+      : `${expiresAt > now ? "expires" : "expired"} ${instantText(expiresAt)}`;
   const state = revokedAt === null ? end || "does not expire" : `revoked ${instantText(revokedAt)}`;
   return [id, state, `created ${instantText(createdAt)}`, key.scopes.join(","), name];
 }

@@ -29,10 +29,14 @@ const dataOption = ["--data <dir>", "the data folder (default: .vedere)"] as con
 
 /** `vedere models`: which models there are, how to get more, whether their files are whole, and how alike they are. */
 export function addModels(program: Command): void {
-  const models = program.command("models").description("Lists, fetches, builds, compares and checks models.");
+  const models = program
+    .command("models")
+    .description("Lists, fetches, builds, compares and checks models.");
   models
     .command("list")
-    .description("Lists the models of this machine, what the workers do with them, and their aliases; * marks the default.")
+    .description(
+      "Lists the models of this machine, what the workers do with them, and their aliases; * marks the default.",
+    )
     .option("--json", "print one JSON array")
     .option(...dataOption)
     .action(listModels);
@@ -43,7 +47,11 @@ export function addModels(program: Command): void {
     )
     .argument("<name>", "a short name, or owner/name of a repository in the same ONNX layout")
     .option("--revision <name>", "a branch, tag or commit; it is pinned to its commit", "main")
-    .option("--precision <name>", "fp32, fp16, q8, int8, uint8, q4, q4f16 or bnb4; or graph=name,… for each graph", "q8")
+    .option(
+      "--precision <name>",
+      "fp32, fp16, q8, int8, uint8, q4, q4f16 or bnb4; or graph=name,… for each graph",
+      "q8",
+    )
     .option(
       "--endpoint <url>",
       "a mirror of the hub (default: HF_ENDPOINT, else https://huggingface.co); HF_TOKEN opens private repositories",
@@ -52,7 +60,9 @@ export function addModels(program: Command): void {
     .action(pull);
   models
     .command("alias")
-    .description("Lets a name lead to a model, from now on and for all workers: what clients ask for stays, what answers changes.")
+    .description(
+      "Lets a name lead to a model, from now on and for all workers: what clients ask for stays, what answers changes.",
+    )
     .argument("<name>", "the alias")
     .argument("<target>", "an id, id@revision, or another alias")
     .option(...dataOption)
@@ -65,7 +75,9 @@ export function addModels(program: Command): void {
     .action(removeAlias);
   models
     .command("publish")
-    .description("Copies a model into the model bucket in AWS (VEDERE_AWS_MODEL_BUCKET), from where gateways and workers have it.")
+    .description(
+      "Copies a model into the model bucket in AWS (VEDERE_AWS_MODEL_BUCKET), from where gateways and workers have it.",
+    )
     .argument("<name>", "an id, id@revision or an alias")
     .option(...dataOption)
     .action(publish);
@@ -73,7 +85,9 @@ export function addModels(program: Command): void {
   addCompare(models);
   models
     .command("verify")
-    .description("Checks checksums, and that all graphs open and have the inputs and outputs of Florence-2.")
+    .description(
+      "Checks checksums, and that all graphs open and have the inputs and outputs of Florence-2.",
+    )
     .argument("[id]", "one model; all where it is absent")
     .option(...dataOption)
     .action(verify);
@@ -109,12 +123,17 @@ async function publish(name: string, options: DataOption): Promise<void> {
   const { openModelBucket } = await import("../../adapters/aws/open-aws.ts"); // the SDK takes a while to load
   const bucket = openModelBucket(config);
   if (!bucket)
-    throw new AppError("SETTING_INVALID", "There is no model bucket.", { fix: "Name it in VEDERE_AWS_MODEL_BUCKET, with AWS_REGION." });
+    throw new AppError("SETTING_INVALID", "There is no model bucket.", {
+      fix: "Name it in VEDERE_AWS_MODEL_BUCKET, with AWS_REGION.",
+    });
   const info = await findModel(await openLocalModels(config), name);
-  const onFile = (path: string, bytes: number) => process.stdout.write(`${path} (${(bytes / 1e6).toFixed(1)} MB)\n`);
+  const onFile = (path: string, bytes: number) =>
+    process.stdout.write(`${path} (${(bytes / 1e6).toFixed(1)} MB)\n`);
   const { id, revision } = await publishModel(bucket, info, { now: Date.now(), onFile });
   bucket.client.destroy();
-  process.stdout.write(`${id}@${revision} is in ${bucket.name}: workers that start from now on have it.\n`);
+  process.stdout.write(
+    `${id}@${revision} is in ${bucket.name}: workers that start from now on have it.\n`,
+  );
 }
 
 async function verify(id: string | undefined, options: DataOption): Promise<void> {

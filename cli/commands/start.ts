@@ -3,7 +3,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { type Connection, connect } from "../../adapters/connect.ts";
-import { type GatewayMetrics, openDeliveryMetrics, openGatewayMetrics } from "../../adapters/metrics.ts";
+import {
+  type GatewayMetrics,
+  openDeliveryMetrics,
+  openGatewayMetrics,
+} from "../../adapters/metrics.ts";
 import type { Log } from "../../api/context.ts";
 import { type Listening, listen } from "../../api/http.ts";
 import { createGateway } from "../../api/server.ts";
@@ -38,7 +42,9 @@ const workersMax = 64;
 export function addStart(program: Command): void {
   program
     .command("start")
-    .description("Starts the gateway and its workers. Ctrl-C stops them gracefully; a second one at once.")
+    .description(
+      "Starts the gateway and its workers. Ctrl-C stops them gracefully; a second one at once.",
+    )
     .option("--host <address>", "where to listen (default: 127.0.0.1)")
     .option("--port <number>", "0 takes a free one (default: 4000)")
     .option("--data <dir>", "the data folder, made where it is missing (default: .vedere)")
@@ -65,7 +71,13 @@ async function start(options: StartOptions): Promise<void> {
     const stop = { kill: () => {} };
     const signal = onStop(() => stop.kill());
     const memoryMb = String(modelMemoryMb(config, options.workers));
-    const args = ["--data", config.dataDir, "--model-memory-mb", memoryMb, ...(config.model === null ? [] : ["--model", config.model])];
+    const args = [
+      "--data",
+      config.dataDir,
+      "--model-memory-mb",
+      memoryMb,
+      ...(config.model === null ? [] : ["--model", config.model]),
+    ];
     const workers = superviseWorkers({ count: options.workers, args, signal, log });
     stop.kill = workers.kill;
     endMetrics = await serveMetrics(config, async () => {
@@ -74,7 +86,9 @@ async function start(options: StartOptions): Promise<void> {
     });
     process.stdout.write(greeting);
     void workers.ready.then(() => process.stdout.write("Ready.\n"));
-    const delivering = options.deliver ? deliver(config, ports, { signal, log, tracing, onAttempt: deliveries.attempt }) : null;
+    const delivering = options.deliver
+      ? deliver(config, ports, { signal, log, tracing, onAttempt: deliveries.attempt })
+      : null;
     await Promise.all([workers.ended, sweepUntil(signal, ports, log), delivering]);
   } finally {
     endMetrics();
@@ -88,13 +102,20 @@ async function start(options: StartOptions): Promise<void> {
 async function readFinalConfig({ host, port, data, model }: StartOptions): Promise<Config> {
   const overrides = { host, port, dataDir: data, model };
   const config = readConfig(undefined, overrides);
-  return config.port === 0 ? readConfig(undefined, { ...overrides, port: await freePort(config.host) }) : config;
+  return config.port === 0
+    ? readConfig(undefined, { ...overrides, port: await freePort(config.host) })
+    : config;
 }
 
 async function openGateway(
   config: Config,
   ports: Connection,
-  { log, key, metrics, tracing }: { log: Log; key: string; metrics: GatewayMetrics; tracing: Tracing },
+  {
+    log,
+    key,
+    metrics,
+    tracing,
+  }: { log: Log; key: string; metrics: GatewayMetrics; tracing: Tracing },
 ): Promise<Listening> {
   const gateway = await createGateway({
     ports,
@@ -123,7 +144,10 @@ function listenError(error: unknown, { host, port }: Config): unknown {
       message: `Port ${port} of ${host} is in use.`,
       fix: `Choose another, \`--port ${port + 1}\`, or stop what listens there.`,
     },
-    EACCES: { message: `This user may not listen on port ${port}.`, fix: "Choose a port above 1023 with --port." },
+    EACCES: {
+      message: `This user may not listen on port ${port}.`,
+      fix: "Choose a port above 1023 with --port.",
+    },
     EADDRNOTAVAIL: {
       message: `${host} is no address of this machine.`,
       fix: "Choose one that is with --host, such as 127.0.0.1 or 0.0.0.0.",
@@ -134,10 +158,16 @@ function listenError(error: unknown, { host, port }: Config): unknown {
     },
   };
   const refusal = typeof code === "string" ? refusals[code] : undefined;
-  return refusal ? new AppError("SETTING_INVALID", refusal.message, { fix: refusal.fix, cause: error }) : error;
+  return refusal
+    ? new AppError("SETTING_INVALID", refusal.message, { fix: refusal.fix, cause: error })
+    : error;
 }
 
-async function greet(config: Config, ports: Connection, key: { text: string; isNew: boolean }): Promise<string> {
+async function greet(
+  config: Config,
+  ports: Connection,
+  key: { text: string; isNew: boolean },
+): Promise<string> {
   const model = await findModel(ports.models, config.model);
   const curl = await prepareHello(config.dataDir, config.publicUrl);
   return `
@@ -178,6 +208,7 @@ function freePort(host: string): Promise<number> {
 
 function workerCount(text: string): number {
   const count = Number(text);
-  if (!/^\d+$/.test(text) || count > workersMax) throw new InvalidArgumentError(`Give a whole number from 0 to ${workersMax}.`);
+  if (!/^\d+$/.test(text) || count > workersMax)
+    throw new InvalidArgumentError(`Give a whole number from 0 to ${workersMax}.`);
   return count;
 }

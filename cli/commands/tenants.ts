@@ -7,17 +7,25 @@ import { alignColumns } from "../print.ts";
 
 /** `vedere tenants`: whom the service serves. */
 export function addTenants(program: Command): void {
-  const tenants = program.command("tenants").description("Creates, lists, disables and enables tenants: the customers of the service.");
+  const tenants = program
+    .command("tenants")
+    .description("Creates, lists, disables and enables tenants: the customers of the service.");
   const add = (name: string, description: string) =>
     tenants
       .command(name)
       .description(description)
       .option(...operatorOptions.json)
       .option(...operatorOptions.data);
-  add("create", "Makes a tenant; `vedere keys create` gives it a key.").argument("<name>", "for people").action(create);
+  add("create", "Makes a tenant; `vedere keys create` gives it a key.")
+    .argument("<name>", "for people")
+    .action(create);
   add("list", "Lists all tenants, by id.").action(list);
-  add("disable", "Shuts all of a tenant's keys out. Runs that were taken are finished.").argument("<tenant>", "its id").action(disable);
-  add("enable", "Lets a disabled tenant's keys in again.").argument("<tenant>", "its id").action(enable);
+  add("disable", "Shuts all of a tenant's keys out. Runs that were taken are finished.")
+    .argument("<tenant>", "its id")
+    .action(disable);
+  add("enable", "Lets a disabled tenant's keys in again.")
+    .argument("<tenant>", "its id")
+    .action(enable);
 }
 
 function create(name: string, options: OperatorOptions): Promise<void> {
@@ -29,7 +37,9 @@ function create(name: string, options: OperatorOptions): Promise<void> {
 }
 
 function list(options: OperatorOptions): Promise<void> {
-  return operate(options, allTenants, (tenants) => (tenants.length > 0 ? alignColumns(tenants.map(cells)) : "There are no tenants yet.\n"));
+  return operate(options, allTenants, (tenants) =>
+    tenants.length > 0 ? alignColumns(tenants.map(cells)) : "There are no tenants yet.\n",
+  );
 }
 
 async function allTenants({ tenants }: Pick<Ports, "tenants">): Promise<Tenant[]> {
@@ -52,5 +62,10 @@ function enable(tenantId: string, options: OperatorOptions): Promise<void> {
 const line = (tenant: Tenant) => alignColumns([cells(tenant)]);
 
 function cells({ id, name, createdAt, disabledAt }: Tenant): string[] {
-  return [id, disabledAt === null ? "enabled" : `disabled ${instantText(disabledAt)}`, `created ${instantText(createdAt)}`, name];
+  return [
+    id,
+    disabledAt === null ? "enabled" : `disabled ${instantText(disabledAt)}`,
+    `created ${instantText(createdAt)}`,
+    name,
+  ];
 }

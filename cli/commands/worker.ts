@@ -24,8 +24,14 @@ export function addWorker(program: Command): void {
       "Runs one worker on the store of a data folder, beside those of `vedere start`. Ctrl-C stops it after the runs that it has.",
     )
     .option("--data <dir>", "the data folder (default: .vedere)")
-    .option("--model <name>", "the model to have ready; others are loaded when runs ask for them (default: the service's default model)")
-    .option("--model-memory-mb <n>", "what loaded models may take together (default: VEDERE_MODEL_MEMORY_MB, else half of the machine's)")
+    .option(
+      "--model <name>",
+      "the model to have ready; others are loaded when runs ask for them (default: the service's default model)",
+    )
+    .option(
+      "--model-memory-mb <n>",
+      "what loaded models may take together (default: VEDERE_MODEL_MEMORY_MB, else half of the machine's)",
+    )
     .action(work);
 }
 
@@ -39,7 +45,11 @@ async function work(options: WorkerOptions): Promise<void> {
   const orphaned = new AbortController();
   process.once("disconnect", () => orphaned.abort()); // `vedere start` is gone: nobody would stop this process any more
   const signal = AbortSignal.any([onStop(() => {}), orphaned.signal]);
-  const config = readConfig(undefined, { dataDir: options.data, model: options.model, modelMemoryMb: options.modelMemoryMb });
+  const config = readConfig(undefined, {
+    dataDir: options.data,
+    model: options.model,
+    modelMemoryMb: options.modelMemoryMb,
+  });
   const logger = openLogger(config, { worker: process.pid });
   await fetchPublished(config, logger);
   const ports = await protectedConnection(config, logger);
@@ -63,7 +73,9 @@ async function work(options: WorkerOptions): Promise<void> {
   const ended = new AbortController();
   const reporting = reports.run(engine, ended.signal);
   // The workers of `vedere start` tell theirs to it.
-  const endMetrics = process.send ? () => {} : await serveMetrics(config, async () => [await metrics.values()]);
+  const endMetrics = process.send
+    ? () => {}
+    : await serveMetrics(config, async () => [await metrics.values()]);
   try {
     const { id } = await findModel(ports.models, config.model);
     const ready = await engine.hold(config.model ?? id, signal); // so that the first run need not wait for it
@@ -96,5 +108,10 @@ async function protectedConnection(config: Config, logger: Logger): Promise<Conn
   const ports = await connect(config);
   if (config.ecsAgentUri === null) return ports;
   const { protectedQueue } = await import("../../adapters/aws/task-protection.ts");
-  return { ...ports, queue: protectedQueue(ports.queue, config.ecsAgentUri, (fields, message) => logger.error(fields, message)) };
+  return {
+    ...ports,
+    queue: protectedQueue(ports.queue, config.ecsAgentUri, (fields, message) =>
+      logger.error(fields, message),
+    ),
+  };
 }

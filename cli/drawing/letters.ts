@@ -93,7 +93,10 @@ function readLetters(): Map<string, Letter> {
   for (let code = 0x20; code <= 0x7f; code += 1) {
     const top = Math.floor((code - 0x20) / 16) * rows;
     const left = ((code - 0x20) % 16) * (columns + 1);
-    read.set(String.fromCharCode(code), letterFrom(lines.slice(top, top + rows).map((line) => line.slice(left, left + columns))));
+    read.set(
+      String.fromCharCode(code),
+      letterFrom(lines.slice(top, top + rows).map((line) => line.slice(left, left + columns))),
+    );
   }
   return read;
 }
@@ -113,12 +116,17 @@ function letterFrom(dots: readonly string[]): Letter {
       if (lit(x, y + 1)) strokes.push({ x0: x, y0: y, x1: x, y1: y + 1 });
       // A diagonal joins two dots only where no dot beside them does it already: corners stay sharp, curves become round.
       for (const step of [-1, 1]) {
-        if (lit(x + step, y + 1) && !lit(x + step, y) && !lit(x, y + 1)) strokes.push({ x0: x, y0: y, x1: x + step, y1: y + 1 });
+        if (lit(x + step, y + 1) && !lit(x + step, y) && !lit(x, y + 1))
+          strokes.push({ x0: x, y0: y, x1: x + step, y1: y + 1 });
       }
       if (strokes.length === before) strokes.push({ x0: x, y0: y, x1: x, y1: y });
     }
   }
   if (last < 0) return { strokes, advance: 3.5 };
-  const moved = strokes.map((stroke) => ({ ...stroke, x0: stroke.x0 - first, x1: stroke.x1 - first }));
+  const moved = strokes.map((stroke) => ({
+    ...stroke,
+    x0: stroke.x0 - first,
+    x1: stroke.x1 - first,
+  }));
   return { strokes: moved, advance: last - first + 2.2 };
 }

@@ -1,5 +1,10 @@
 import type { Box, Polygon } from "../../schema/geometry.ts";
-import type { DetectedObject, OcrRegion, SegmentedInstance, TaskResult } from "../../schema/result.ts";
+import type {
+  DetectedObject,
+  OcrRegion,
+  SegmentedInstance,
+  TaskResult,
+} from "../../schema/result.ts";
 
 /** What is drawn for one thing: its outline, and what is written beside it. */
 export interface Shape {
@@ -30,7 +35,11 @@ export function shapesOf(result: TaskResult): Shape[] {
     case "RegionTextResult":
       return [boxShape(result.text, result.region)];
     case "PromptResult":
-      return [...result.objects.map(objectShape), ...result.regions.map(lineShape), ...result.instances.map(instanceShape)];
+      return [
+        ...result.objects.map(objectShape),
+        ...result.regions.map(lineShape),
+        ...result.instances.map(instanceShape),
+      ];
     case "CaptionResult":
     case "AnswerResult":
       return [];

@@ -6,7 +6,12 @@ import { blockSize, quantisedBlocks, quantisedColumns } from "./quantised.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** The precisions that a model can be built in. */
-export const builtPrecisions = ["fp32", "fp16", "int8", "q4"] as const satisfies readonly Precision[];
+export const builtPrecisions = [
+  "fp32",
+  "fp16",
+  "int8",
+  "q4",
+] as const satisfies readonly Precision[];
 export type BuiltPrecision = (typeof builtPrecisions)[number];
 
 type Parameters = { readonly weight: Tensor; readonly bias: Tensor | null };
@@ -21,8 +26,14 @@ export function arithmeticOf(precision: BuiltPrecision): Arithmetic {
 }
 
 const arithmetics = {
-  fp32: { element: "float32", linear: (scope, x, parameters) => product(scope, x, { ...parameters, element: "float32" }) },
-  fp16: { element: "float16", linear: (scope, x, parameters) => product(scope, x, { ...parameters, element: "float16" }) },
+  fp32: {
+    element: "float32",
+    linear: (scope, x, parameters) => product(scope, x, { ...parameters, element: "float32" }),
+  },
+  fp16: {
+    element: "float16",
+    linear: (scope, x, parameters) => product(scope, x, { ...parameters, element: "float16" }),
+  },
   int8: { element: "float32", linear: int8Product },
   q4: { element: "float32", linear: q4Product },
 } as const satisfies Record<BuiltPrecision, Pick<Arithmetic, "element" | "linear">>;
@@ -42,7 +53,11 @@ function cast(scope: Scope, value: Name, from: Element, to: Element): Name {
   return from === to ? value : scope.op("Cast", [value], { to: elements[to].code });
 }
 
-function product(scope: Scope, x: Name, { weight, bias, element }: Parameters & { element: Arithmetic["element"] }): Name {
+function product(
+  scope: Scope,
+  x: Name,
+  { weight, bias, element }: Parameters & { element: Arithmetic["element"] },
+): Name {
   const out = scope.op("MatMul", [x, floats(scope, weight, element)]);
   return bias ? scope.op("Add", [out, floats(scope, bias, element)]) : out;
 }
@@ -55,8 +70,18 @@ function int8Product(scope: Scope, x: Name, { weight, bias }: Parameters): Name 
     values: { element: "int8", dims: weight.dims },
     scales: [columns],
   });
-  const zeros = scope.weight({ element: "int8", dims: [columns], read: async () => new Uint8Array(columns) });
-  return scope.contrib("DynamicQuantizeMatMul", [x, values, scales, zeros, ...(bias ? [floats(scope, bias, "float32")] : [])]);
+  const zeros = scope.weight({
+    element: "int8",
+    dims: [columns],
+    read: async () => new Uint8Array(columns),
+  });
+  return scope.contrib("DynamicQuantizeMatMul", [
+    x,
+    values,
+    scales,
+    zeros,
+    ...(bias ? [floats(scope, bias, "float32")] : []),
+  ]);
 }
 
 /** accuracy_level 4 multiplies in int8; ONNX Runtime's other levels were measured 45 times slower. */
@@ -69,10 +94,14 @@ function q4Product(scope: Scope, x: Name, { weight, bias }: Parameters): Name {
     values: { element: "uint8", dims: [columns, blocks, blockSize / 2] },
     scales: [columns * blocks],
   });
-  return scope.contrib("MatMulNBits", [x, values, scales, ...(bias ? ["", "", floats(scope, bias, "float32")] : [])], {
-    ...{ K: rows, N: columns, bits: 4 },
-    ...{ block_size: blockSize, accuracy_level: 4 },
-  });
+  return scope.contrib(
+    "MatMulNBits",
+    [x, values, scales, ...(bias ? ["", "", floats(scope, bias, "float32")] : [])],
+    {
+      ...{ K: rows, N: columns, bits: 4 },
+      ...{ block_size: blockSize, accuracy_level: 4 },
+    },
+  );
 }
 
 /** Adds a weight's quantised values and their scales. Values are written first; their scales, which are few, are kept from then on. */
@@ -93,7 +122,11 @@ function quantised(
   };
   return [
     scope.weight({ ...form.values, read: async () => bytesOf((await quantise()).values) }),
-    scope.weight({ element: "float32", dims: form.scales, read: async () => bytesOf(kept ?? (await quantise()).scales) }),
+    scope.weight({
+      element: "float32",
+      dims: form.scales,
+      read: async () => bytesOf(kept ?? (await quantise()).scales),
+    }),
   ];
 }
 

@@ -40,10 +40,19 @@ type Make = (shape: ModelShape, checkpoint: Checkpoint, arithmetic: Arithmetic) 
 
 /** Each graph by the name that its precision goes by: the file's name, and how it is made. */
 const makers: Readonly<Record<GraphName, { file: string; make: Make }>> = {
-  vision_encoder: { file: "vision_encoder", make: ({ vision }, ...rest) => visionGraph(vision, ...rest) },
+  vision_encoder: {
+    file: "vision_encoder",
+    make: ({ vision }, ...rest) => visionGraph(vision, ...rest),
+  },
   embed_tokens: { file: "embed_tokens", make: ({ text }, ...rest) => embedGraph(text, ...rest) },
-  encoder_model: { file: "encoder_model", make: ({ text }, ...rest) => encoderGraph(text, ...rest) },
-  decoder_model_merged: { file: "decoder_step", make: ({ text }, ...rest) => decoderStepGraph(text, ...rest) },
+  encoder_model: {
+    file: "encoder_model",
+    make: ({ text }, ...rest) => encoderGraph(text, ...rest),
+  },
+  decoder_model_merged: {
+    file: "decoder_step",
+    make: ({ text }, ...rest) => decoderStepGraph(text, ...rest),
+  },
 };
 
 /**
@@ -67,7 +76,11 @@ export async function planBuild(source: BuildSource, precisions: Precisions): Pr
  * Writes a planned model into an existing folder: onnx/ in the step layout, configuration and tokenizer. One weight is in memory at a time.
  * `onBytes` hears of every weight written; what it throws ends the build.
  */
-export async function writeBuild(plan: BuildPlan, folder: string, onBytes: (bytes: number, file: string) => void): Promise<void> {
+export async function writeBuild(
+  plan: BuildPlan,
+  folder: string,
+  onBytes: (bytes: number, file: string) => void,
+): Promise<void> {
   const { source } = plan;
   const settings = source.base ?? source.checkpoint;
   await mkdir(path.join(folder, "onnx"), { recursive: true });
@@ -75,7 +88,10 @@ export async function writeBuild(plan: BuildPlan, folder: string, onBytes: (byte
     await copyFile(path.join(settings, file), path.join(folder, file));
   }
   const { json } = await correctedGeneration(settings, await openTokens(settings));
-  await writeFile(path.join(folder, "generation_config.json"), `${JSON.stringify(json, null, 2)}\n`);
+  await writeFile(
+    path.join(folder, "generation_config.json"),
+    `${JSON.stringify(json, null, 2)}\n`,
+  );
   const checkpoint = await openCheckpoint(source.checkpoint, source.base);
   for (const { file, graph } of graphsOf(plan, checkpoint)) {
     await writeGraph(path.join(folder, file), graph, (bytes) => onBytes(bytes, file));
@@ -89,14 +105,22 @@ async function requireBase({ checkpoint, base }: BuildSource): Promise<void> {
   const isAdapter = (await readdir(checkpoint)).includes(adapterFile);
   if (isAdapter && base === null) {
     const { base_model_name_or_path: name } = await readJson(checkpoint, adapterFile);
-    throw new AppError("INVALID", `${checkpoint} holds a LoRA adapter, which needs its base${name ? `, ${String(name)}` : ""}.`, {
-      fix: "Name the base's folder with --base.",
-    });
+    throw new AppError(
+      "INVALID",
+      `${checkpoint} holds a LoRA adapter, which needs its base${name ? `, ${String(name)}` : ""}.`,
+      {
+        fix: "Name the base's folder with --base.",
+      },
+    );
   }
   if (!isAdapter && base !== null) {
-    throw new AppError("INVALID", `${checkpoint} holds no ${adapterFile}: it is no LoRA adapter, and needs no base.`, {
-      fix: "Leave --base out.",
-    });
+    throw new AppError(
+      "INVALID",
+      `${checkpoint} holds no ${adapterFile}: it is no LoRA adapter, and needs no base.`,
+      {
+        fix: "Leave --base out.",
+      },
+    );
   }
 }
 
@@ -107,16 +131,25 @@ function graphsOf(
   return (Object.keys(makers) as GraphName[]).map((name) => {
     const precision = builtPrecision(precisions[name]);
     const { file, make } = makers[name];
-    return { file: `onnx/${file}${precisionSuffixes[precision]}.onnx`, graph: make(shape, checkpoint, arithmeticOf(precision)) };
+    return {
+      file: `onnx/${file}${precisionSuffixes[precision]}.onnx`,
+      graph: make(shape, checkpoint, arithmeticOf(precision)),
+    };
   });
 }
 
 function builtPrecision(name: string): BuiltPrecision {
   const precision = builtPrecisions.find((each) => each === name);
   if (precision) return precision;
-  throw new AppError("INVALID", `Models are not built in ${name}.`, { fix: `Choose ${builtPrecisions.join(", ")}.` });
+  throw new AppError("INVALID", `Models are not built in ${name}.`, {
+    fix: `Choose ${builtPrecisions.join(", ")}.`,
+  });
 }
 
 function bytesOf({ weights }: Graph): number {
-  return weights.reduce((sum, { element, dims }) => sum + dims.reduce((product, size) => product * size, elements[element].bytes), 0);
+  return weights.reduce(
+    (sum, { element, dims }) =>
+      sum + dims.reduce((product, size) => product * size, elements[element].bytes),
+    0,
+  );
 }

@@ -16,17 +16,25 @@ export interface Checkpoint {
 
 const shared = "model.language_model.shared.weight";
 /** Copies of the embedding, where a checkpoint stores them. */
-const tied = ["model.language_model.encoder.embed_tokens.weight", "model.language_model.decoder.embed_tokens.weight", "lm_head.weight"];
+const tied = [
+  "model.language_model.encoder.embed_tokens.weight",
+  "model.language_model.decoder.embed_tokens.weight",
+  "lm_head.weight",
+];
 /** The original's bias of the output, which no released model uses. */
 const outputBias = "language_model.final_logits_bias";
 const namedMax = 10;
 
 /** Opens a checkpoint's folder, or that of a LoRA adapter with the folder of its base. Nothing but headers is read before it is asked for. */
-export async function openCheckpoint(folder: string, base: string | null = null): Promise<Checkpoint> {
+export async function openCheckpoint(
+  folder: string,
+  base: string | null = null,
+): Promise<Checkpoint> {
   const files = await openSafeTensors(base ?? folder);
   const native = new Map<string, Tensor>();
   for (const [name, tensor] of files) {
-    if (name !== outputBias) native.set(nativeName(name), isTransposed(name) ? transposed(tensor) : tensor);
+    if (name !== outputBias)
+      native.set(nativeName(name), isTransposed(name) ? transposed(tensor) : tensor);
   }
   const tensors = base === null ? native : await mergeAdapter(folder, native);
   const faults: string[] = [];
@@ -43,7 +51,9 @@ export async function openCheckpoint(folder: string, base: string | null = null)
   return {
     take,
     finish() {
-      const leftOver = [...tensors.keys()].filter((name) => !taken.has(name)).map((name) => `${name} is not known`);
+      const leftOver = [...tensors.keys()]
+        .filter((name) => !taken.has(name))
+        .map((name) => `${name} is not known`);
       if (faults.length + leftOver.length > 0) throw unfit([...faults, ...leftOver]);
     },
     async checkValues() {
@@ -64,8 +74,11 @@ function misfit(name: string, dims: readonly number[], wanted: readonly number[]
   const [rows = 0, ...rest] = dims;
   const [least = 0, ...others] = wanted;
   if (name === shared && rows >= least && rest.join() === others.join()) return null;
-  if (name === shared && rest.join() === others.join()) return `${name} has ${rows} rows for ${least} tokens of tokenizer.json`;
-  return dims.join() === wanted.join() ? null : `${name} is ${dims.join("×")}, config.json makes it ${wanted.join("×")}`;
+  if (name === shared && rest.join() === others.join())
+    return `${name} has ${rows} rows for ${least} tokens of tokenizer.json`;
+  return dims.join() === wanted.join()
+    ? null
+    : `${name} is ${dims.join("×")}, config.json makes it ${wanted.join("×")}`;
 }
 
 async function areEqual(a: Tensor, b: Tensor): Promise<boolean> {
@@ -76,7 +89,11 @@ async function areEqual(a: Tensor, b: Tensor): Promise<boolean> {
 
 function unfit(faults: readonly string[]): AppError {
   const more = faults.length > namedMax ? `; and ${faults.length - namedMax} more` : "";
-  return new AppError("MODEL_UNAVAILABLE", `The weights do not fit: ${faults.slice(0, namedMax).join("; ")}${more}.`, {
-    fix: "Give the checkpoint with the config.json and tokenizer.json that belong to it.",
-  });
+  return new AppError(
+    "MODEL_UNAVAILABLE",
+    `The weights do not fit: ${faults.slice(0, namedMax).join("; ")}${more}.`,
+    {
+      fix: "Give the checkpoint with the config.json and tokenizer.json that belong to it.",
+    },
+  );
 }

@@ -20,7 +20,8 @@ export async function correctedGeneration(
   };
   const wrong = Object.keys(right).filter((key) => given[key] != null && given[key] !== right[key]);
   const warnings = wrong.map(
-    (key) => `generation_config.json has ${key} ${JSON.stringify(given[key])}; the tokenizer says ${right[key]}, which is used.`,
+    (key) =>
+      `generation_config.json has ${key} ${JSON.stringify(given[key])}; the tokenizer says ${right[key]}, which is used.`,
   );
   return { json: { ...given, ...right }, warnings };
 }

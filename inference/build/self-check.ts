@@ -12,24 +12,41 @@ const agreementMin = 0.999;
  * Compares a float32 model with itself: pictures and questions one by one, and all in one batch. Throws AppError MODEL_FAILED where that makes a
  * difference, or where numbers come out that are none.
  */
-export async function checkBatches(party: Party, interview: Interview, signal?: AbortSignal): Promise<Agreement> {
-  const pictures = await Promise.all([noise({ width: 160, height: 120 }, 1), noise({ width: 90, height: 140 }, 2)]);
+export async function checkBatches(
+  party: Party,
+  interview: Interview,
+  signal?: AbortSignal,
+): Promise<Agreement> {
+  const pictures = await Promise.all([
+    noise({ width: 160, height: 120 }, 1),
+    noise({ width: 90, height: 140 }, 2),
+  ]);
   const run = { ...interview, signal };
   const alone: Observation[] = [];
   for (const picture of pictures) {
     const [sight] = sound(await party.engine.see(party.model, [picture], signal));
     if (!sight) continue;
     const answers = [];
-    for (const question of interview.questions) answers.push(...(await askAbout(party, [sight], { ...run, questions: [question] })).flat());
+    for (const question of interview.questions)
+      answers.push(...(await askAbout(party, [sight], { ...run, questions: [question] })).flat());
     alone.push({ features: sight.features, answers, seeMs: 0, answerMs: 0 });
   }
   const sights = sound(await party.engine.see(party.model, pictures, signal));
   const answers = await askAbout(party, sights, run);
-  const together = sights.map(({ features }, i) => ({ features, answers: answers[i] ?? [], seeMs: 0, answerMs: 0 }));
+  const together = sights.map(({ features }, i) => ({
+    features,
+    answers: answers[i] ?? [],
+    seeMs: 0,
+    answerMs: 0,
+  }));
   const agreement = agreementOf(alone, together);
-  if ((agreement.featureError ?? 1) <= featureErrorMax && agreement.tokenAgreement >= agreementMin) return agreement;
+  if ((agreement.featureError ?? 1) <= featureErrorMax && agreement.tokenAgreement >= agreementMin)
+    return agreement;
   const figures = `image features differ by ${agreement.featureError}, ${agreement.tokenAgreement} of the tokens agree`;
-  throw new AppError("MODEL_FAILED", `The model ${party.model} does not answer in a batch as it does alone: ${figures}.`);
+  throw new AppError(
+    "MODEL_FAILED",
+    `The model ${party.model} does not answer in a batch as it does alone: ${figures}.`,
+  );
 }
 
 function sound<Sight>(seen: readonly (Sight | Error)[]): Sight[] {

@@ -28,7 +28,12 @@ export interface StageShape {
   readonly depth: number;
   readonly heads: number;
   readonly groups: number;
-  readonly patch: { readonly size: number; readonly stride: number; readonly padding: number; readonly normFirst: boolean };
+  readonly patch: {
+    readonly size: number;
+    readonly stride: number;
+    readonly padding: number;
+    readonly normFirst: boolean;
+  };
 }
 
 export interface TextShape {
@@ -50,7 +55,10 @@ export async function readShape(folder: string): Promise<ModelShape> {
   const { pixels } = await readModelConfig(folder);
   const vocabulary = await readVocabulary(folder);
   return {
-    vision: visionShape(part(config, "vision_config"), { width: pixels.width, height: pixels.height }),
+    vision: visionShape(part(config, "vision_config"), {
+      width: pixels.width,
+      height: pixels.height,
+    }),
     text: { ...textShape(part(config, "text_config")), ...vocabulary },
   };
 }
@@ -69,7 +77,12 @@ function visionShape(json: Json, image: VisionShape["image"]): VisionShape {
     throw unusable("config.json", `lacks a "patch_prenorm" for each stage`);
   const at = (values: readonly number[] | undefined, i: number) => values?.[i] ?? 0;
   const stages = widths.map((width, i): StageShape => {
-    const patch = { size: at(sizes, i), stride: at(strides, i), padding: at(paddings, i), normFirst: normFirst[i] === true };
+    const patch = {
+      size: at(sizes, i),
+      stride: at(strides, i),
+      padding: at(paddings, i),
+      normFirst: normFirst[i] === true,
+    };
     return { width, depth: at(depths, i), heads: at(heads, i), groups: at(groups, i), patch };
   });
   const inner = (name: string) => (json[name] === undefined ? json : part(json, name));
@@ -80,7 +93,10 @@ function visionShape(json: Json, image: VisionShape["image"]): VisionShape {
     window: count(json, "window_size"),
     mlpRatio: typeof json.mlp_ratio === "number" ? json.mlp_ratio : 4,
     projection: count(json, "projection_dim"),
-    positionsMax: count(position, position === json ? "max_position_embeddings" : "max_pos_embeddings"),
+    positionsMax: count(
+      position,
+      position === json ? "max_position_embeddings" : "max_pos_embeddings",
+    ),
     framesMax: count(time, "max_temporal_embeddings"),
   };
 }
@@ -95,19 +111,28 @@ function textShape(json: Json): Omit<TextShape, "vocabulary" | "firstLocation"> 
   const [encoder, decoder] = [side("encoder"), side("decoder")];
   if (width % encoder.heads !== 0 || width % decoder.heads !== 0)
     throw unusable("config.json", `has a d_model that the heads do not divide`);
-  if (json.scale_embedding === true) throw unusable("config.json", `asks for scale_embedding, which Florence-2 does not have`);
+  if (json.scale_embedding === true)
+    throw unusable("config.json", `asks for scale_embedding, which Florence-2 does not have`);
   return { width, encoder, decoder, positionsMax: count(json, "max_position_embeddings") };
 }
 
-async function readVocabulary(folder: string): Promise<Pick<TextShape, "vocabulary" | "firstLocation">> {
+async function readVocabulary(
+  folder: string,
+): Promise<Pick<TextShape, "vocabulary" | "firstLocation">> {
   const tokens = await openTokens(folder);
   const idOf = (text: string) => {
     const ids = tokens.encode(text).filter((id) => id !== tokens.bos && id !== tokens.eos);
     return ids.length === 1 ? (ids[0] ?? -1) : -1;
   };
   const firstLocation = idOf("<loc_0>");
-  const wrong = Array.from({ length: 1000 }, (_, i) => i).find((i) => firstLocation < 0 || idOf(`<loc_${i}>`) !== firstLocation + i);
-  if (wrong !== undefined) throw unusable("tokenizer.json", `does not have <loc_${wrong}> as one token in its place among 1000`);
+  const wrong = Array.from({ length: 1000 }, (_, i) => i).find(
+    (i) => firstLocation < 0 || idOf(`<loc_${i}>`) !== firstLocation + i,
+  );
+  if (wrong !== undefined)
+    throw unusable(
+      "tokenizer.json",
+      `does not have <loc_${wrong}> as one token in its place among 1000`,
+    );
   return { vocabulary: tokens.count, firstLocation };
 }
 
@@ -125,6 +150,11 @@ function count(json: Json, key: string): number {
 
 function counts(json: Json, key: string): number[] {
   const value = json[key];
-  if (Array.isArray(value) && value.length > 0 && value.every((item) => Number.isInteger(item) && item >= 0)) return value;
+  if (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((item) => Number.isInteger(item) && item >= 0)
+  )
+    return value;
   throw unusable("config.json", `lacks a list of integers "${key}"`);
 }

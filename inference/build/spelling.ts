@@ -18,7 +18,10 @@ const renames: readonly (readonly [RegExp, string])[] = [
 
 /** A weight's name in transformers' own spelling, whichever it comes in. */
 export function nativeName(name: string): string {
-  return renames.reduce((spelt, [pattern, replacement]) => spelt.replace(pattern, replacement), name);
+  return renames.reduce(
+    (spelt, [pattern, replacement]) => spelt.replace(pattern, replacement),
+    name,
+  );
 }
 
 /** Only the original spelling stores this one matrix as [in, out]. */

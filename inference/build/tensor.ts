@@ -14,7 +14,8 @@ export function transposed(tensor: Tensor): Tensor {
       const from = await tensor.values();
       const to = new Float32Array(from.length);
       for (let row = 0; row < rows; row += 1) {
-        for (let column = 0; column < columns; column += 1) to[column * rows + row] = from[row * columns + column] ?? 0;
+        for (let column = 0; column < columns; column += 1)
+          to[column * rows + row] = from[row * columns + column] ?? 0;
       }
       return to;
     },
@@ -35,7 +36,8 @@ export function beside(...tensors: readonly Tensor[]): Tensor {
       for (const [i, tensor] of tensors.entries()) {
         const from = await tensor.values();
         const own = widths[i] ?? 0;
-        for (let row = 0; row < count; row += 1) to.set(from.subarray(row * own, (row + 1) * own), row * width + start);
+        for (let row = 0; row < count; row += 1)
+          to.set(from.subarray(row * own, (row + 1) * own), row * width + start);
         start += own;
       }
       return to;
@@ -47,11 +49,18 @@ export function beside(...tensors: readonly Tensor[]): Tensor {
 export function rowsOf(tensor: Tensor, start: number, end: number): Tensor {
   const [, ...inner] = tensor.dims;
   const size = inner.reduce((product, each) => product * each, 1);
-  return { dims: [end - start, ...inner], values: async () => (await tensor.values()).slice(start * size, end * size) };
+  return {
+    dims: [end - start, ...inner],
+    values: async () => (await tensor.values()).slice(start * size, end * size),
+  };
 }
 
 /** The same values, changed in place by `change`, perhaps with other dims of the same count. */
-export function changed(tensor: Tensor, change: (values: Float32Array) => void, dims = tensor.dims): Tensor {
+export function changed(
+  tensor: Tensor,
+  change: (values: Float32Array) => void,
+  dims = tensor.dims,
+): Tensor {
   return {
     dims,
     async values() {

@@ -3,22 +3,47 @@ import { beside, rowsOf, scaled, type Tensor, transposed } from "./tensor.ts";
 import { type Grid, layerNorm, linear, type Site, takeLinear } from "./vision-layers.ts";
 
 /** x + attention of its norm within square windows of `size` cells; windows that reach over the edge are filled with zeros. */
-export function windowAttentionResidual(site: Site, x: Grid, { name, heads, size }: { name: string; heads: number; size: number }): Grid {
+export function windowAttentionResidual(
+  site: Site,
+  x: Grid,
+  { name, heads, size }: { name: string; heads: number; size: number },
+): Grid {
   const { scope } = site;
   const { height, width, channels } = x;
   const { queries, keys, values, out } = takeAttention(site, `${name}.window_attn`, channels);
   const normed = layerNorm(site, x.value, { name: `${name}.norm1`, width: channels });
   const grid = { height: ceilTo(height, size), width: ceilTo(width, size), size, channels };
   const whole = grid.height === height && grid.width === width;
-  const padded = whole ? normed : scope.op("Pad", [normed, scope.int64(0, 0, 0, 0, 0, grid.height - height, grid.width - width, 0)]);
+  const padded = whole
+    ? normed
+    : scope.op("Pad", [
+        normed,
+        scope.int64(0, 0, 0, 0, 0, grid.height - height, grid.width - width, 0),
+      ]);
   const windows = toWindows(site, padded, grid);
   const parts = [queries, keys, values].map((part) => linear(site, windows, part));
-  const attended = toGrid(site, scope.contrib("MultiHeadAttention", parts, { num_heads: heads }), grid);
-  const cut = whole ? attended : scope.op("Slice", [attended, scope.int64(0, 0), scope.int64(height, width), scope.int64(1, 2)]);
+  const attended = toGrid(
+    site,
+    scope.contrib("MultiHeadAttention", parts, { num_heads: heads }),
+    grid,
+  );
+  const cut = whole
+    ? attended
+    : scope.op("Slice", [
+        attended,
+        scope.int64(0, 0),
+        scope.int64(height, width),
+        scope.int64(1, 2),
+      ]);
   return { ...x, value: scope.op("Add", [x.value, linear(site, cut, out)]) };
 }
 
-type Windows = { readonly height: number; readonly width: number; readonly size: number; readonly channels: number };
+type Windows = {
+  readonly height: number;
+  readonly width: number;
+  readonly size: number;
+  readonly channels: number;
+};
 
 /** [B, height, width, channels] as [B · windows, size · size, channels]. */
 function toWindows({ scope }: Site, x: Name, { width, size, channels }: Windows): Name {
@@ -34,14 +59,21 @@ function toGrid({ scope }: Site, windows: Name, { height, width, size, channels 
 }
 
 /** x + attention of its norm among the channels of each group, over all cells. */
-export function channelAttentionResidual(site: Site, x: Grid, { name, groups }: { name: string; groups: number }): Grid {
+export function channelAttentionResidual(
+  site: Site,
+  x: Grid,
+  { name, groups }: { name: string; groups: number },
+): Grid {
   const { scope, arithmetic } = site;
   const { height, width, channels } = x;
   const shape = { cells: height * width, channels, groups };
   const normed = layerNorm(site, x.value, { name: `${name}.norm1`, width: channels });
   const tokens = scope.op("Reshape", [normed, scope.int64(-1, shape.cells, channels)]);
   const attend = arithmetic.element === "float32" && savesWork(shape) ? byGram : byTokens;
-  const attended = attend(site, tokens, { ...shape, ...takeAttention(site, `${name}.channel_attn`, channels) });
+  const attended = attend(site, tokens, {
+    ...shape,
+    ...takeAttention(site, `${name}.channel_attn`, channels),
+  });
   const grid = scope.op("Reshape", [attended, scope.int64(-1, height, width, channels)]);
   return { ...x, value: scope.op("Add", [x.value, grid]) };
 }
@@ -50,19 +82,36 @@ type Channels = { readonly cells: number; readonly channels: number; readonly gr
 
 /** Whether `byGram` takes fewer multiplications than `byTokens`. */
 function savesWork({ cells: n, channels: c, groups }: Channels): boolean {
-  return 2 * n * c ** 2 + 2 * c ** 3 + (2 * c ** 3) / groups < 4 * n * c ** 2 + (2 * n * c ** 2) / groups;
+  return (
+    2 * n * c ** 2 + 2 * c ** 3 + (2 * c ** 3) / groups < 4 * n * c ** 2 + (2 * n * c ** 2) / groups
+  );
 }
 
 /** Queries, keys and values of every token. tokens [B, N, C] -> [B, N, C]. */
-function byTokens(site: Site, tokens: Name, { cells, channels, groups, queries, keys, values, out }: Channels & Attention): Name {
+function byTokens(
+  site: Site,
+  tokens: Name,
+  { cells, channels, groups, queries, keys, values, out }: Channels & Attention,
+): Name {
   const { scope } = site;
   const [q = "", k = "", v = ""] = [queries, keys, values].map((part) => {
-    const split = scope.op("Reshape", [linear(site, tokens, part), scope.int64(-1, cells, groups, channels / groups)]);
+    const split = scope.op("Reshape", [
+      linear(site, tokens, part),
+      scope.int64(-1, cells, groups, channels / groups),
+    ]);
     return scope.op("Transpose", [split], { perm: [0, 2, 1, 3] }); // [B, G, N, C/G]
   });
-  const scores = scope.contrib("FusedMatMul", [q, k], { transA: 1, alpha: { float: cells ** -0.5 } });
-  const attended = scope.contrib("FusedMatMul", [v, scope.op("Softmax", [scores], { axis: -1 })], { transB: 1 });
-  const joined = scope.op("Reshape", [scope.op("Transpose", [attended], { perm: [0, 2, 1, 3] }), scope.int64(-1, cells, channels)]);
+  const scores = scope.contrib("FusedMatMul", [q, k], {
+    transA: 1,
+    alpha: { float: cells ** -0.5 },
+  });
+  const attended = scope.contrib("FusedMatMul", [v, scope.op("Softmax", [scores], { axis: -1 })], {
+    transB: 1,
+  });
+  const joined = scope.op("Reshape", [
+    scope.op("Transpose", [attended], { perm: [0, 2, 1, 3] }),
+    scope.int64(-1, cells, channels),
+  ]);
   return linear(site, joined, out);
 }
 
@@ -80,11 +129,18 @@ function byGram(
   const ones = scope.op("Pad", [tokens, scope.int64(0, 0, 0, 0, 0, 1), scope.float32([1], [])]); // [B, N, C+1]
   const gram = scope.contrib("FusedMatMul", [ones, ones], { transA: 1 }); // [B, C+1, C+1]
   const k = scope.op("MatMul", [gram, constant(transposed(withBias(keys)))]); // Xᵀ K [B, C+1, C]
-  const byGroup = scope.op("Transpose", [scope.op("Reshape", [k, scope.int64(-1, channels + 1, groups, width)])], { perm: [0, 2, 1, 3] });
+  const byGroup = scope.op(
+    "Transpose",
+    [scope.op("Reshape", [k, scope.int64(-1, channels + 1, groups, width)])],
+    { perm: [0, 2, 1, 3] },
+  );
   const q = scaled(reshaped(withBias(queries), [groups, width, channels + 1]), cells ** -0.5);
   const weights = scope.op("Softmax", [scope.op("MatMul", [constant(q), byGroup])], { axis: -1 }); // A [B, G, C/G, C/G]
   const o = constant(reshaped(transposed(out.weight), [groups, width, channels]));
-  const mixed = scope.op("Reshape", [scope.contrib("FusedMatMul", [weights, o], { transA: 1 }), scope.int64(-1, channels, channels)]);
+  const mixed = scope.op("Reshape", [
+    scope.contrib("FusedMatMul", [weights, o], { transA: 1 }),
+    scope.int64(-1, channels, channels),
+  ]);
   const product = scope.op("MatMul", [constant(transposed(withBias(values))), mixed]); // [B, C+1, C]
   return scope.op("Add", [scope.op("MatMul", [ones, product]), constant(out.bias)]);
 }
@@ -108,8 +164,16 @@ interface Attention {
 /** Queries, keys and values lie below each other in the checkpoint. */
 function takeAttention(site: Site, name: string, width: number): Attention {
   const { weight, bias } = takeLinear(site, `${name}.qkv`, { from: width, to: 3 * width });
-  const part = (i: number) => ({ weight: rowsOf(weight, i * width, (i + 1) * width), bias: rowsOf(bias, i * width, (i + 1) * width) });
-  return { queries: part(0), keys: part(1), values: part(2), out: takeLinear(site, `${name}.proj`, { from: width, to: width }) };
+  const part = (i: number) => ({
+    weight: rowsOf(weight, i * width, (i + 1) * width),
+    bias: rowsOf(bias, i * width, (i + 1) * width),
+  });
+  return {
+    queries: part(0),
+    keys: part(1),
+    values: part(2),
+    out: takeLinear(site, `${name}.proj`, { from: width, to: width }),
+  };
 }
 
 function ceilTo(length: number, multiple: number): number {

@@ -25,28 +25,52 @@ export function takeLinear(
   name: string,
   { from, to }: { from: number; to: number },
 ): { weight: Tensor; bias: Tensor } {
-  return { weight: checkpoint.take(`${name}.weight`, [to, from]), bias: checkpoint.take(`${name}.bias`, [to]) };
+  return {
+    weight: checkpoint.take(`${name}.weight`, [to, from]),
+    bias: checkpoint.take(`${name}.bias`, [to]),
+  };
 }
 
-export function linear({ scope, arithmetic }: Site, x: Name, { weight, bias }: { weight: Tensor; bias: Tensor | null }): Name {
+export function linear(
+  { scope, arithmetic }: Site,
+  x: Name,
+  { weight, bias }: { weight: Tensor; bias: Tensor | null },
+): Name {
   return arithmetic.linear(scope, x, { weight: transposed(weight), bias });
 }
 
 /** Over the last axis, which is `width` wide. */
-export function layerNorm({ scope, arithmetic, checkpoint }: Site, x: Name, { name, width }: { name: string; width: number }): Name {
-  const [scale, shift] = ["weight", "bias"].map((part) => arithmetic.weight(scope, checkpoint.take(`${name}.${part}`, [width])));
-  return scope.op("LayerNormalization", [x, scale ?? "", shift ?? ""], { axis: -1, epsilon: { float: 1e-5 } });
+export function layerNorm(
+  { scope, arithmetic, checkpoint }: Site,
+  x: Name,
+  { name, width }: { name: string; width: number },
+): Name {
+  const [scale, shift] = ["weight", "bias"].map((part) =>
+    arithmetic.weight(scope, checkpoint.take(`${name}.${part}`, [width])),
+  );
+  return scope.op("LayerNormalization", [x, scale ?? "", shift ?? ""], {
+    axis: -1,
+    epsilon: { float: 1e-5 },
+  });
 }
 
 /** A stage's patch convolution: fewer cells, more channels. */
-export function patchConvolution(site: Site, x: Grid, { name, stage }: { name: string; stage: StageShape }): Grid {
+export function patchConvolution(
+  site: Site,
+  x: Grid,
+  { name, stage }: { name: string; stage: StageShape },
+): Grid {
   const { size, stride, padding } = stage.patch;
   const cells = (length: number) => Math.floor((length + 2 * padding - size) / stride) + 1;
   const weight = site.checkpoint.take(`${name}.weight`, [stage.width, x.channels, size, size]);
   const value = convolution(site, x.value, {
     weight,
     bias: site.checkpoint.take(`${name}.bias`, [stage.width]),
-    attributes: { kernel_shape: [size, size], strides: [stride, stride], pads: [padding, padding, padding, padding] },
+    attributes: {
+      kernel_shape: [size, size],
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+    },
   });
   return { value, height: cells(x.height), width: cells(x.width), channels: stage.width };
 }
@@ -65,22 +89,39 @@ export function depthwiseResidual(site: Site, x: Grid, name: string): Grid {
 }
 
 function addToCentres(kernels: Float32Array): void {
-  for (let centre = 4; centre < kernels.length; centre += 9) kernels[centre] = (kernels[centre] ?? 0) + 1;
+  for (let centre = 4; centre < kernels.length; centre += 9)
+    kernels[centre] = (kernels[centre] ?? 0) + 1;
 }
 
 /** ONNX convolves [B, channels, height, width]. */
 function convolution(
   { scope, arithmetic }: Site,
   x: Name,
-  { weight, bias, attributes }: { weight: Tensor; bias: Tensor; attributes: Readonly<Record<string, number | readonly number[]>> },
+  {
+    weight,
+    bias,
+    attributes,
+  }: {
+    weight: Tensor;
+    bias: Tensor;
+    attributes: Readonly<Record<string, number | readonly number[]>>;
+  },
 ): Name {
   const channelsFirst = scope.op("Transpose", [x], { perm: [0, 3, 1, 2] });
-  const out = scope.op("Conv", [channelsFirst, arithmetic.weight(scope, weight), arithmetic.weight(scope, bias)], attributes);
+  const out = scope.op(
+    "Conv",
+    [channelsFirst, arithmetic.weight(scope, weight), arithmetic.weight(scope, bias)],
+    attributes,
+  );
   return scope.op("Transpose", [out], { perm: [0, 2, 3, 1] });
 }
 
 /** x + the MLP of its norm. */
-export function mlpResidual(site: Site, x: Grid, { name, ratio }: { name: string; ratio: number }): Grid {
+export function mlpResidual(
+  site: Site,
+  x: Grid,
+  { name, ratio }: { name: string; ratio: number },
+): Grid {
   const { scope } = site;
   const middle = Math.trunc(x.channels * ratio);
   const first = takeLinear(site, `${name}.ffn.fc1`, { from: x.channels, to: middle });

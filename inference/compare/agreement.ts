@@ -18,7 +18,10 @@ export interface Agreement {
 }
 
 /** Compares what two models observed of the same images, asked the same questions. */
-export function agreementOf(first: readonly Observation[], second: readonly Observation[]): Agreement {
+export function agreementOf(
+  first: readonly Observation[],
+  second: readonly Observation[],
+): Agreement {
   const answers = pairs(first, second).flatMap(([a, b]) => pairs(a.answers, b.answers));
   const errors = pairs(first, second).map(([a, b]) => featureError(a.features, b.features));
   return {
@@ -28,7 +31,10 @@ export function agreementOf(first: readonly Observation[], second: readonly Obse
     exactAnswers: mean(answers.map(equalTexts)) ?? 1,
     equalCaptions: mean(answers.filter(([a]) => a.task === "CAPTION").map(equalTexts)),
     boxIou: boxIou(answers),
-    featureError: errors.reduce((worst, error) => (worst === null || error === null ? null : Math.max(worst, error)), 0),
+    featureError: errors.reduce(
+      (worst, error) => (worst === null || error === null ? null : Math.max(worst, error)),
+      0,
+    ),
   };
 }
 

@@ -24,7 +24,9 @@ export function boxesOf(result: TaskResult): LabelledBox[] | null {
 /** IoUs, above 0, of pairs of boxes with the same label: the best pair first, each box in one pair at most. */
 export function matchBoxes(a: readonly LabelledBox[], b: readonly LabelledBox[]): number[] {
   const pairs = a.flatMap((one) =>
-    b.filter(({ label }) => label === one.label).map((other) => ({ one, other, iou: iouOf(one.box, other.box) })),
+    b
+      .filter(({ label }) => label === one.label)
+      .map((other) => ({ one, other, iou: iouOf(one.box, other.box) })),
   );
   const used = new Set<LabelledBox>();
   return pairs
@@ -40,7 +42,12 @@ export function matchBoxes(a: readonly LabelledBox[], b: readonly LabelledBox[])
 /** 1 for equal boxes, of no area too. */
 function iouOf(a: Box, b: Box): number {
   if (a.x0 === b.x0 && a.y0 === b.y0 && a.x1 === b.x1 && a.y1 === b.y1) return 1;
-  const shared = areaOf({ x0: Math.max(a.x0, b.x0), y0: Math.max(a.y0, b.y0), x1: Math.min(a.x1, b.x1), y1: Math.min(a.y1, b.y1) });
+  const shared = areaOf({
+    x0: Math.max(a.x0, b.x0),
+    y0: Math.max(a.y0, b.y0),
+    x1: Math.min(a.x1, b.x1),
+    y1: Math.min(a.y1, b.y1),
+  });
   return shared > 0 ? shared / (areaOf(a) + areaOf(b) - shared) : 0;
 }
 

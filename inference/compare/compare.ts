@@ -31,9 +31,11 @@ export async function compareModels(
   run: ComparisonRun,
 ): Promise<Comparison> {
   const [first, second]: [Observation[], Observation[]] = [[], []];
-  for (const picture of pictures.slice(0, 1)) for (const party of parties) await observe(party, picture, run);
+  for (const picture of pictures.slice(0, 1))
+    for (const party of parties) await observe(party, picture, run);
   for (const [i, picture] of pictures.entries()) {
-    const hear = async (party: Party, into: Observation[]) => into.push(await observe(party, picture, run));
+    const hear = async (party: Party, into: Observation[]) =>
+      into.push(await observe(party, picture, run));
     const turns = [() => hear(parties[0], first), () => hear(parties[1], second)];
     for (const turn of i % 2 === 0 ? turns : turns.reverse()) await turn();
     run.onPicture(i + 1);
@@ -41,18 +43,32 @@ export async function compareModels(
   const tasks = [...new Set(run.questions.map(({ task }) => task))];
   return {
     agreement: agreementOf(first, second),
-    tasks: tasks.map((task) => ({ task, agreement: agreementOf(only(task, first), only(task, second)) })),
+    tasks: tasks.map((task) => ({
+      task,
+      agreement: agreementOf(only(task, first), only(task, second)),
+    })),
     times: { see: timesOf(first, second, "seeMs"), answer: timesOf(first, second, "answerMs") },
   };
 }
 
 function only(task: TaskName, observations: readonly Observation[]): Observation[] {
-  return observations.map((one) => ({ ...one, answers: one.answers.filter((answer) => answer.task === task) }));
+  return observations.map((one) => ({
+    ...one,
+    answers: one.answers.filter((answer) => answer.task === task),
+  }));
 }
 
-function timesOf(first: readonly Observation[], second: readonly Observation[], time: "seeMs" | "answerMs"): Times {
+function timesOf(
+  first: readonly Observation[],
+  second: readonly Observation[],
+  time: "seeMs" | "answerMs",
+): Times {
   const ratios = first.map((one, i) => (second[i]?.[time] ?? Number.NaN) / one[time]);
-  return { firstMs: median(first.map((one) => one[time])), secondMs: median(second.map((one) => one[time])), ratio: median(ratios) };
+  return {
+    firstMs: median(first.map((one) => one[time])),
+    secondMs: median(second.map((one) => one[time])),
+    ratio: median(ratios),
+  };
 }
 
 function median(values: readonly number[]): number {

@@ -24,5 +24,10 @@ export const comparedTasks = Object.keys(inputs) as readonly (keyof typeof input
 export function commonQuestions(tasks: readonly TaskName[] = comparedTasks): CommonQuestion[] {
   return comparedTasks
     .filter((task) => tasks.includes(task))
-    .flatMap((task) => (inputs[task] ?? []).map((input) => ({ task, ask: (size: Size) => taskByName(task).ask(input, size, null) })));
+    .flatMap((task) =>
+      (inputs[task] ?? []).map((input) => ({
+        task,
+        ask: (size: Size) => taskByName(task).ask(input, size, null),
+      })),
+    );
 }

@@ -19,7 +19,11 @@ interface Asked {
 }
 
 /** Answers prompts about seen images, as many in one batch as the model allows; those of a batch have the same number of beams. */
-export async function answer(model: LoadedModel, prompts: readonly SightPrompt[], pace: Pace = {}): Promise<EngineAnswer[]> {
+export async function answer(
+  model: LoadedModel,
+  prompts: readonly SightPrompt[],
+  pace: Pace = {},
+): Promise<EngineAnswer[]> {
   const asked = prompts.map(
     ({ sight, prompt, locationGroup, options }, place): Asked => ({
       place,
@@ -39,11 +43,19 @@ export async function answer(model: LoadedModel, prompts: readonly SightPrompt[]
   return prompts.flatMap((_, place) => answers.get(place) ?? []);
 }
 
-async function answerBatch(model: LoadedModel, asked: readonly Asked[], pace: Pace): Promise<EngineAnswer[]> {
+async function answerBatch(
+  model: LoadedModel,
+  asked: readonly Asked[],
+  pace: Pace,
+): Promise<EngineAnswer[]> {
   const started = performance.now();
   const { config, graphs, special, tokens } = model;
   const questions = asked.map(({ question }) => question);
-  const encoding = await encodeQuestions(graphs, questions, { width: config.width, tokens, outputs: encoderOutputs(graphs, config) });
+  const encoding = await encodeQuestions(graphs, questions, {
+    width: config.width,
+    tokens,
+    outputs: encoderOutputs(graphs, config),
+  });
   const encodeMs = performance.now() - started;
   const rules = asked.map((one) => one.rules);
   const found = await generate(graphs, encoding, { rules, special, model: config, ...pace });
@@ -64,7 +76,11 @@ function encodePrompt(model: LoadedModel, sight: Sight, prompt: string): number[
   const ids = model.tokens.encode(prompt);
   const room = model.config.positionsMax - sight.features.length / model.config.width;
   if (ids.length <= room) return ids;
-  throw new AppError("INVALID", `The prompt has ${ids.length} tokens; the model takes ${room} beside the image.`, {
-    fix: "Shorten the text.",
-  });
+  throw new AppError(
+    "INVALID",
+    `The prompt has ${ids.length} tokens; the model takes ${room} beside the image.`,
+    {
+      fix: "Shorten the text.",
+    },
+  );
 }

@@ -65,7 +65,11 @@ interface Continuation {
 
 /** A search that has seen nothing yet: one beam, because the forced first token would give all of them the same row. */
 export function startSearch(rules: SearchRules, special: Pick<SpecialTokens, "start">): Search {
-  return { rules, live: [{ last: startSaying(special.start), score: 0, parent: 0, unfinished: 0 }], finished: [] };
+  return {
+    rules,
+    live: [{ last: startSaying(special.start), score: 0, parent: 0, unfinished: 0 }],
+    finished: [],
+  };
 }
 
 /** Whether a location must follow, whichever beam it is that goes on. */
@@ -97,18 +101,31 @@ export function advance(search: Search, logits: StepLogits, special: SpecialToke
     const { score, parent, finish } = next;
     if (next.token !== special.eos) {
       if (live.length < rules.beams)
-        live.push({ last: say(beam.last, next), score, parent, unfinished: unfinishedAfter(beam, next.token) });
+        live.push({
+          last: say(beam.last, next),
+          score,
+          parent,
+          unfinished: unfinishedAfter(beam, next.token),
+        });
     } else if (place < rules.beams) {
-      complete.push({ last: say(beam.last, next), rank: score / beam.last.length ** rules.lengthPenalty, finish });
+      complete.push({
+        last: say(beam.last, next),
+        rank: score / beam.last.length ** rules.lengthPenalty,
+        finish,
+      });
     }
   }
-  const finished = [...search.finished, ...complete].sort((a, b) => b.rank - a.rank).slice(0, rules.beams);
+  const finished = [...search.finished, ...complete]
+    .sort((a, b) => b.rank - a.rank)
+    .slice(0, rules.beams);
   return { rules, finished, live: isDecided(rules, live, finished) ? [] : live };
 
   function unfinishedAfter(beam: Beam, token: number): number {
     const { first, count } = special.locations;
     const isLocation = token >= first && token < first + count;
-    return isLocation && rules.locationGroup !== null ? (beam.unfinished + 1) % rules.locationGroup : 0;
+    return isLocation && rules.locationGroup !== null
+      ? (beam.unfinished + 1) % rules.locationGroup
+      : 0;
   }
 }
 
@@ -128,13 +145,29 @@ function continuations(
 ): Continuation[] {
   const row = logits.rows[parent] ?? new Float32Array();
   const repeats = repeatsOf(beam.last, rules.noRepeatNgramSize);
-  const likeliest = (of: Float32Array, { first, end }: { first: number; end: number }, count: number) => {
-    const { candidates, normalizer } = outlookOf(of, { count, end, banned: repeats.map((token) => token - first) });
-    const found = candidates.map(({ token, logit }) => ({ token: first + token, logProbability: logit - normalizer }));
+  const likeliest = (
+    of: Float32Array,
+    { first, end }: { first: number; end: number },
+    count: number,
+  ) => {
+    const { candidates, normalizer } = outlookOf(of, {
+      count,
+      end,
+      banned: repeats.map((token) => token - first),
+    });
+    const found = candidates.map(({ token, logit }) => ({
+      token: first + token,
+      logProbability: logit - normalizer,
+    }));
     return { found, normalizer };
   };
   const free = (tokens: readonly { token: number; logProbability: number }[]) =>
-    tokens.map((next) => ({ ...next, parent, score: beam.score + next.logProbability, finish: "END" as const }));
+    tokens.map((next) => ({
+      ...next,
+      parent,
+      score: beam.score + next.logProbability,
+      finish: "END" as const,
+    }));
 
   if (wantsLocation(beam, rules)) {
     const { first, count } = special.locations;
@@ -155,7 +188,11 @@ function continuations(
 }
 
 /** Whether the live beams no longer matter. The reference's greedy search (one beam) ends with its first `</s>`. */
-function isDecided(rules: SearchRules, live: readonly Beam[], finished: readonly Hypothesis[]): boolean {
+function isDecided(
+  rules: SearchRules,
+  live: readonly Beam[],
+  finished: readonly Hypothesis[],
+): boolean {
   const worst = finished[rules.beams - 1];
   const [best] = live;
   if (!best) return true;

@@ -1,5 +1,9 @@
 /** Cuts a list into stretches whose costs add up to at most `costMax`, or that hold one item only. */
-export function chunks<Item>(items: readonly Item[], cost: (item: Item) => number, costMax: number): Item[][] {
+export function chunks<Item>(
+  items: readonly Item[],
+  cost: (item: Item) => number,
+  costMax: number,
+): Item[][] {
   const all: Item[][] = [];
   let room = 0;
   for (const item of items) {

@@ -6,7 +6,10 @@ import { startPublicDecoding } from "./public-decoding.ts";
 import { startStepDecoding } from "./step-decoding.ts";
 
 /** What the decoder reads of the encoder's outputs. */
-export function encoderOutputs({ decoder }: Pick<Graphs, "decoder">, model: Pick<ModelConfig, "decoder">): string[] {
+export function encoderOutputs(
+  { decoder }: Pick<Graphs, "decoder">,
+  model: Pick<ModelConfig, "decoder">,
+): string[] {
   if (decoder.layout === "public") return ["last_hidden_state"];
   return cacheNames(model.decoder.layers, "encoder").map((name) => `present.${name}`);
 }

@@ -13,5 +13,8 @@ export interface Decoding {
 
 /** The caches of one side of attention, as the graphs name them after `past_key_values.` and `present.`. */
 export function cacheNames(layers: number, side: "decoder" | "encoder"): string[] {
-  return Array.from({ length: layers }, (_, layer) => [`${layer}.${side}.key`, `${layer}.${side}.value`]).flat();
+  return Array.from({ length: layers }, (_, layer) => [
+    `${layer}.${side}.key`,
+    `${layer}.${side}.value`,
+  ]).flat();
 }

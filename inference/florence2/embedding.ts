@@ -19,14 +19,33 @@ export async function readEmbedding(file: string): Promise<Embedding | null> {
   const [gather, cast, ...others] = operators;
   const [table = "", ids = ""] = gather?.inputs ?? [];
   const weight = weights.get(table);
-  const isLookUp = gather?.type === "Gather" && gather.domain === "" && (gather.integers.get("axis") ?? 0) === 0 && inputs.join() === ids;
-  const isCast = !cast || (cast.type === "Cast" && cast.inputs.join() === gather?.outputs.join() && cast.integers.get("to") === float32);
-  if (!isLookUp || !isCast || others.length > 0 || outputs.join() !== (cast ?? gather).outputs.join()) return null;
+  const isLookUp =
+    gather?.type === "Gather" &&
+    gather.domain === "" &&
+    (gather.integers.get("axis") ?? 0) === 0 &&
+    inputs.join() === ids;
+  const isCast =
+    !cast ||
+    (cast.type === "Cast" &&
+      cast.inputs.join() === gather?.outputs.join() &&
+      cast.integers.get("to") === float32);
+  if (
+    !isLookUp ||
+    !isCast ||
+    others.length > 0 ||
+    outputs.join() !== (cast ?? gather).outputs.join()
+  )
+    return null;
   const [rows = 0, width = 0] = weight?.dims ?? [];
-  const isTable = weight?.dims.length === 2 && (weight.element === "float32" || (weight.element === "float16" && cast));
+  const isTable =
+    weight?.dims.length === 2 &&
+    (weight.element === "float32" || (weight.element === "float16" && cast));
   const bytes = isTable ? await weight.bytes() : null;
   if (!bytes || !weight) return null;
-  const values = weight.element === "float16" ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2) : floats(bytes);
+  const values =
+    weight.element === "float16"
+      ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)
+      : floats(bytes);
   if (values.length !== rows * width) return null;
   return { rowsOf: async (ids) => lookUp(values, { rows, width }, ids) };
 }
@@ -35,7 +54,9 @@ export async function readEmbedding(file: string): Promise<Embedding | null> {
 export function runEmbedding(graph: Graph): Embedding {
   return {
     async rowsOf(ids) {
-      const { inputs_embeds } = await graph.run({ input_ids: integers(ids, [1, ids.length]) }, ["inputs_embeds"]);
+      const { inputs_embeds } = await graph.run({ input_ids: integers(ids, [1, ids.length]) }, [
+        "inputs_embeds",
+      ]);
       return floatsOf(inputs_embeds);
     },
   };
@@ -48,11 +69,19 @@ function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
-function lookUp(table: Float32Array | Uint16Array, size: { rows: number; width: number }, ids: readonly number[]): Float32Array {
+function lookUp(
+  table: Float32Array | Uint16Array,
+  size: { rows: number; width: number },
+  ids: readonly number[],
+): Float32Array {
   const { rows, width } = size;
   const found = new Float32Array(ids.length * width);
   for (const [i, id] of ids.entries()) {
-    if (id < 0 || id >= rows) throw new AppError("MODEL_FAILED", `The model has no vector of the token ${id}, only of ${rows}.`);
+    if (id < 0 || id >= rows)
+      throw new AppError(
+        "MODEL_FAILED",
+        `The model has no vector of the token ${id}, only of ${rows}.`,
+      );
     const row = table.subarray(id * width, (id + 1) * width);
     found.set(row instanceof Uint16Array ? fromFloat16(row) : row, i * width);
   }

@@ -29,12 +29,17 @@ export async function encodeQuestions(
   const rows = questions.length;
   const promptLength = Math.max(...questions.map(({ ids }) => ids.length));
   const imageLength = (questions[0]?.features.length ?? 0) / width;
-  if (questions.some(({ features }) => features.length !== imageLength * width) || !Number.isInteger(imageLength)) {
+  if (
+    questions.some(({ features }) => features.length !== imageLength * width) ||
+    !Number.isInteger(imageLength)
+  ) {
     throw new AppError("INTERNAL", "A sight belongs to another model.");
   }
   const length = imageLength + promptLength;
 
-  const ids = questions.flatMap((question) => Array.from({ length: promptLength }, (_, i) => question.ids[i] ?? model.tokens.pad));
+  const ids = questions.flatMap((question) =>
+    Array.from({ length: promptLength }, (_, i) => question.ids[i] ?? model.tokens.pad),
+  );
   const prompts = await graphs.embed.rowsOf(ids); // [B, S, D]
 
   const joined = new Float32Array(rows * length * width); // [B, L, D]
@@ -42,10 +47,16 @@ export async function encodeQuestions(
   for (const [row, question] of questions.entries()) {
     const start = row * length;
     joined.set(question.features, start * width);
-    joined.set(prompts.subarray(row * promptLength * width, (row + 1) * promptLength * width), (start + imageLength) * width);
+    joined.set(
+      prompts.subarray(row * promptLength * width, (row + 1) * promptLength * width),
+      (start + imageLength) * width,
+    );
     attended.fill(1n, start, start + imageLength + question.ids.length);
   }
   const mask = { data: attended, dims: [rows, length] };
-  const inputs = { inputs_embeds: { data: joined, dims: [rows, length, width] }, attention_mask: mask };
+  const inputs = {
+    inputs_embeds: { data: joined, dims: [rows, length, width] },
+    attention_mask: mask,
+  };
   return { seen: await graphs.encoder.run(inputs, outputs), mask };
 }

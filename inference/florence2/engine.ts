@@ -29,7 +29,13 @@ export interface EngineSetup {
  * the model's positions).
  */
 export function openEngine(setup: EngineSetup): Engine {
-  const { models, executionProviders = ["cpu"], threads = null, onChange = () => {}, warn = () => {} } = setup;
+  const {
+    models,
+    executionProviders = ["cpu"],
+    threads = null,
+    onChange = () => {},
+    warn = () => {},
+  } = setup;
   const seenNames = new Set<string>(); // of models that were loaded: where one is gone, that is told
   const pinned = new Set<string>(); // keys of models that were asked for by their exact names
   restrictLoaders();
@@ -40,7 +46,10 @@ export function openEngine(setup: EngineSetup): Engine {
     async load(info) {
       const resident = await loadResident(info, { executionProviders, threads });
       if (resident.note !== null)
-        warn("a model runs on another execution provider than the preferred one", { model: exactName(info), note: resident.note });
+        warn("a model runs on another execution provider than the preferred one", {
+          model: exactName(info),
+          note: resident.note,
+        });
       return resident;
     },
     now: () => performance.now(),
@@ -50,7 +59,9 @@ export function openEngine(setup: EngineSetup): Engine {
 
   async function look(isFresh: boolean): Promise<ModelInfo[]> {
     const all = await models.list({ isFresh });
-    hosting.keepOnly((info) => isWanted(info, { models: all, hosting, isPinned: pinned.has(keyOf(info)) }));
+    hosting.keepOnly((info) =>
+      isWanted(info, { models: all, hosting, isPinned: pinned.has(keyOf(info)) }),
+    );
     return all;
   }
 
@@ -70,13 +81,17 @@ export function openEngine(setup: EngineSetup): Engine {
   }
 
   /** A revision that cannot be loaded leaves its id to the one before it; a name that means one revision alone fails with it. */
-  async function take(name: string, signal?: AbortSignal): Promise<{ info: ModelInfo; use: Use<ResidentModel> }> {
+  async function take(
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<{ info: ModelInfo; use: Use<ResidentModel> }> {
     let failure: unknown;
     for (const info of await candidates(name)) {
       if (name === exactName(info)) pinned.add(keyOf(info));
       try {
         const use = await hosting.take(info, signal);
-        for (const known of [info.id, exactName(info), keyOf(info), ...info.aliases]) seenNames.add(known);
+        for (const known of [info.id, exactName(info), keyOf(info), ...info.aliases])
+          seenNames.add(known);
         return { info, use };
       } catch (error) {
         if (!(error instanceof AppError) || error.code !== "MODEL_UNAVAILABLE") throw error;
@@ -92,7 +107,9 @@ export function openEngine(setup: EngineSetup): Engine {
     work: (model: ResidentModel, key: string) => Promise<Result>,
   ): Promise<Result> {
     const joined = hosting.join(name);
-    const { info, use } = joined ? { info: joined.model.loaded.info, use: joined } : await take(name, signal);
+    const { info, use } = joined
+      ? { info: joined.model.loaded.info, use: joined }
+      : await take(name, signal);
     try {
       return await work(use.model, keyOf(info));
     } finally {
@@ -112,7 +129,11 @@ export function openEngine(setup: EngineSetup): Engine {
       }),
     async answer(model, prompts, signal, turn) {
       const [made = model, ...others] = new Set(prompts.map(({ sight }) => sight.model));
-      if (others.length > 0) throw new AppError("INTERNAL", "Images that different models saw cannot be asked about together.");
+      if (others.length > 0)
+        throw new AppError(
+          "INTERNAL",
+          "Images that different models saw cannot be asked about together.",
+        );
       return during(made, signal, ({ loaded }) => answer(loaded, prompts, { signal, turn }));
     },
     hosted: () => hosting.hosted(),
@@ -126,18 +147,25 @@ export function openEngine(setup: EngineSetup): Engine {
 /** By a name or a key. */
 function soundOf(models: readonly ModelInfo[], name: string): readonly ModelInfo[] {
   const exact = models.filter((info) => keyOf(info) === name);
-  return (exact.length > 0 ? exact : findModels(models, name)).filter(({ fault }) => fault === null);
+  return (exact.length > 0 ? exact : findModels(models, name)).filter(
+    ({ fault }) => fault === null,
+  );
 }
 
 /** A loaded model is kept as long as a name leads to it; and where its files are gone, until another takes its place. */
 function isWanted(
   info: ModelInfo,
-  { models, hosting, isPinned }: { models: readonly ModelInfo[]; hosting: Hosting<ResidentModel>; isPinned: boolean },
+  {
+    models,
+    hosting,
+    isPinned,
+  }: { models: readonly ModelInfo[]; hosting: Hosting<ResidentModel>; isPinned: boolean },
 ): boolean {
   const ofId = findModels(models, info.id).filter(({ fault }) => fault === null);
   const listed = models.find((model) => keyOf(model) === keyOf(info));
   if (!listed || listed.fault !== null) return ofId.length === 0;
-  if (hosting.hasFailed(info) || listed.isDefault || listed.aliases.length > 0 || isPinned) return true;
+  if (hosting.hasFailed(info) || listed.isDefault || listed.aliases.length > 0 || isPinned)
+    return true;
   const current = ofId.find((model) => !hosting.hasFailed(model));
   return current !== undefined && keyOf(current) === keyOf(info);
 }

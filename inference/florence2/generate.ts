@@ -1,7 +1,15 @@
 import { setImmediate } from "node:timers/promises";
 import { AppError } from "../../core/errors.ts";
 import type { Finish } from "../../schema/answer.ts";
-import { advance, type Beam, type Search, type SearchRules, type SpecialTokens, startSearch, wantsLocations } from "./beam.ts";
+import {
+  advance,
+  type Beam,
+  type Search,
+  type SearchRules,
+  type SpecialTokens,
+  startSearch,
+  wantsLocations,
+} from "./beam.ts";
 import { startDecoding } from "./decoder.ts";
 import type { Encoding } from "./encoding.ts";
 import type { Graphs } from "./graphs.ts";
@@ -41,12 +49,17 @@ export async function generate(
   const { signal, turn = () => setImmediate() } = run;
   const decoding = startDecoding(graphs, encoding, run.model);
   const found = new Map<number, Found>();
-  let asked = run.rules.map((rules, question) => ({ question, search: startSearch(rules, special) }));
+  let asked = run.rules.map((rules, question) => ({
+    question,
+    search: startSearch(rules, special),
+  }));
   let rowsEach = 1;
   for (;;) {
     await turn(); // lets an abort arrive, at least
     throwIfCanceled(signal);
-    const tokens = asked.flatMap(({ search }) => beamsOf(search, rowsEach).map((beam) => beam.last.token));
+    const tokens = asked.flatMap(({ search }) =>
+      beamsOf(search, rowsEach).map((beam) => beam.last.token),
+    );
     const locationsOnly = asked.every(({ search }) => wantsLocations(search));
     const logits = await decoding.step(tokens, { locationsOnly });
 
@@ -56,13 +69,16 @@ export async function generate(
       return { question, firstRow, search: advance(search, { ...logits, rows }, special) };
     });
     for (const { question, search } of advanced) {
-      if (search.live.length === 0) found.set(question, { ...bestOf(search), generateMs: performance.now() - started });
+      if (search.live.length === 0)
+        found.set(question, { ...bestOf(search), generateMs: performance.now() - started });
     }
     const left = advanced.filter(({ search }) => search.live.length > 0);
     if (left.length === 0) break;
     rowsEach = Math.max(...left.map(({ search }) => search.live.length));
     decoding.keep(
-      left.flatMap(({ search, firstRow }) => beamsOf(search, rowsEach).map((beam) => firstRow + beam.parent)),
+      left.flatMap(({ search, firstRow }) =>
+        beamsOf(search, rowsEach).map((beam) => firstRow + beam.parent),
+      ),
       left.map(({ question }) => question),
     );
     asked = left;
@@ -72,7 +88,9 @@ export async function generate(
 
 /** The live beams; the last once more for each row that is left over. */
 function beamsOf({ live }: Search, rows: number): Beam[] {
-  return Array.from({ length: rows }, (_, row) => live[Math.min(row, live.length - 1)]).flatMap((beam) => beam ?? []);
+  return Array.from({ length: rows }, (_, row) => live[Math.min(row, live.length - 1)]).flatMap(
+    (beam) => beam ?? [],
+  );
 }
 
 /** Throws AppError CANCELED once a signal is aborted. */
@@ -82,5 +100,7 @@ export function throwIfCanceled(signal: AbortSignal | undefined): void {
 
 function bestOf({ finished: [best] }: Search): Omit<Found, "generateMs"> {
   if (best) return { ...answerOf(best.last), finish: best.finish };
-  throw new AppError("MODEL_FAILED", "No token was left that may follow.", { fix: "Lower noRepeatNgramSize, or set it to 0." });
+  throw new AppError("MODEL_FAILED", "No token was left that may follow.", {
+    fix: "Lower noRepeatNgramSize, or set it to 0.",
+  });
 }

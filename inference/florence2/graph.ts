@@ -18,7 +18,10 @@ export interface Graph {
    * Runs the graph: takes of `inputs` those that it declares, in the element types that it declares, and computes only the named outputs
    * (copying the large ones out is not free). Throws AppError MODEL_FAILED.
    */
-  run<Name extends string>(inputs: Readonly<Record<string, Value>>, outputs: readonly Name[]): Promise<Record<Name, Value>>;
+  run<Name extends string>(
+    inputs: Readonly<Record<string, Value>>,
+    outputs: readonly Name[],
+  ): Promise<Record<Name, Value>>;
   release(): Promise<void>;
 }
 
@@ -29,13 +32,22 @@ export async function openGraph(file: string, settings: RunSettings): Promise<Gr
     logSeverityLevel: 3,
     ...(settings.threads === null ? {} : { intraOpNumThreads: settings.threads }),
   });
-  const declared = session.inputMetadata.flatMap((input) => (input.isTensor ? [{ name: input.name, type: input.type }] : []));
+  const declared = session.inputMetadata.flatMap((input) =>
+    input.isTensor ? [{ name: input.name, type: input.type }] : [],
+  );
 
-  async function run<Name extends string>(inputs: Readonly<Record<string, Value>>, outputs: readonly Name[]): Promise<Record<Name, Value>> {
+  async function run<Name extends string>(
+    inputs: Readonly<Record<string, Value>>,
+    outputs: readonly Name[],
+  ): Promise<Record<Name, Value>> {
     const feeds: Record<string, Tensor> = {};
     for (const { name, type } of declared) {
       const value = inputs[name];
-      if (!value) throw new AppError("MODEL_FAILED", `The graph ${file} wants an input "${name}", which Florence-2 does not have.`);
+      if (!value)
+        throw new AppError(
+          "MODEL_FAILED",
+          `The graph ${file} wants an input "${name}", which Florence-2 does not have.`,
+        );
       feeds[name] = inputOf(value, type);
     }
     try {
@@ -52,7 +64,8 @@ export async function openGraph(file: string, settings: RunSettings): Promise<Gr
 
 function inputOf({ data, dims }: Value, type: Tensor.Type): Tensor {
   if (type === "float32") return new Tensor("float32", floatsOf({ data, dims }), dims);
-  if (type === "float16" && data instanceof Float32Array) return new Tensor("float16", toFloat16(data), dims);
+  if (type === "float16" && data instanceof Float32Array)
+    return new Tensor("float16", toFloat16(data), dims);
   if (type === "float16" && data instanceof Uint16Array) return new Tensor("float16", data, dims);
   if (type === "int64" && data instanceof BigInt64Array) return new Tensor("int64", data, dims);
   if (type === "bool" && data instanceof Uint8Array) return new Tensor("bool", data, dims);

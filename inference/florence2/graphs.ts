@@ -67,12 +67,18 @@ export async function openGraphs(
     try {
       return await openAll(folder, files, { executionProvider, threads: settings.threads });
     } catch (error) {
-      failures.push(`${executionProvider}: ${error instanceof Error ? error.message : String(error)}`);
+      failures.push(
+        `${executionProvider}: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
-  throw new AppError("MODEL_UNAVAILABLE", `The model in ${folder} cannot be loaded. ${failures.join("; ")}.`, {
-    fix: "Name an execution provider that works here (cpu always does), and check the files with `vedere models verify`.",
-  });
+  throw new AppError(
+    "MODEL_UNAVAILABLE",
+    `The model in ${folder} cannot be loaded. ${failures.join("; ")}.`,
+    {
+      fix: "Name an execution provider that works here (cpu always does), and check the files with `vedere models verify`.",
+    },
+  );
 }
 
 async function openAll(folder: string, files: ModelFiles, settings: RunSettings): Promise<Graphs> {
@@ -87,20 +93,34 @@ async function openAll(folder: string, files: ModelFiles, settings: RunSettings)
   };
   try {
     const vision = await open(files.vision);
-    const embed = (await readEmbedding(path.join(folder, files.embed))) ?? runEmbedding(await open(files.embed));
+    const embed =
+      (await readEmbedding(path.join(folder, files.embed))) ??
+      runEmbedding(await open(files.embed));
     const encoder = await open(files.encoder);
     const decoder = await openDecoder(files, open);
     if (decoder.layout === "step" && !encoder.outputNames.includes("present.0.encoder.key")) {
-      throw new Error(`${files.encoder} was not made for ${files.decoder.first}: it lacks the output present.0.encoder.key`);
+      throw new Error(
+        `${files.encoder} was not made for ${files.decoder.first}: it lacks the output present.0.encoder.key`,
+      );
     }
-    return { vision, embed, encoder, decoder, executionProvider: settings.executionProvider, release };
+    return {
+      vision,
+      embed,
+      encoder,
+      decoder,
+      executionProvider: settings.executionProvider,
+      release,
+    };
   } catch (error) {
     await release();
     throw error;
   }
 }
 
-async function openDecoder({ layout, decoder }: ModelFiles, open: (file: string) => Promise<Graph>): Promise<PublicDecoder | StepDecoder> {
+async function openDecoder(
+  { layout, decoder }: ModelFiles,
+  open: (file: string) => Promise<Graph>,
+): Promise<PublicDecoder | StepDecoder> {
   const first = await open(decoder.first);
   if (layout === "step") return { layout, step: first };
   return { layout, first, next: decoder.next === decoder.first ? first : await open(decoder.next) };

@@ -26,8 +26,15 @@ export async function loadModel(
   settings: { executionProviders: readonly string[]; threads: number | null },
 ): Promise<LoadedModel> {
   const info = (await models.list()).find((model) => model.id === id);
-  if (!info) throw new AppError("MODEL_NOT_FOUND", `There is no model ${id}.`, { fix: "See `vedere models list`." });
-  const [config, tokens, files] = await Promise.all([readModelConfig(info.folder), openTokens(info.folder), findModelFiles(info)]);
+  if (!info)
+    throw new AppError("MODEL_NOT_FOUND", `There is no model ${id}.`, {
+      fix: "See `vedere models list`.",
+    });
+  const [config, tokens, files] = await Promise.all([
+    readModelConfig(info.folder),
+    openTokens(info.folder),
+    findModelFiles(info),
+  ]);
   const hashes = await hashModelFiles(info.folder, files);
   const graphs = await openGraphs(info.folder, files, settings);
   return {

@@ -22,7 +22,11 @@ export interface Outlook {
  */
 export function outlookOf(
   logits: Float32Array,
-  { count, end = logits.length, banned = [] }: { count: number; end?: number; banned?: readonly number[] },
+  {
+    count,
+    end = logits.length,
+    banned = [],
+  }: { count: number; end?: number; banned?: readonly number[] },
 ): Outlook {
   const bannedLogits = banned.flatMap((token) => takeAway(logits, token));
   const tokens = new Int32Array(count);
@@ -50,7 +54,10 @@ export function outlookOf(
   }
   const normalizer = normalizerOf([...bannedLogits, largest + Math.log(sum)]);
   const candidates = Array.from(values, (logit, i) => ({ token: tokens[i] ?? 0, logit }));
-  return { normalizer, candidates: candidates.filter(({ logit }) => logit > Number.NEGATIVE_INFINITY) };
+  return {
+    normalizer,
+    candidates: candidates.filter(({ logit }) => logit > Number.NEGATIVE_INFINITY),
+  };
 }
 
 function takeAway(logits: Float32Array, token: number): number[] {
@@ -63,7 +70,10 @@ function takeAway(logits: Float32Array, token: number): number[] {
 /** log Σ exp of a few logarithms. */
 function normalizerOf(logarithms: readonly number[]): number {
   const largest = Math.max(...logarithms.filter((each) => each !== Number.NEGATIVE_INFINITY));
-  const normalizer = largest + Math.log(logarithms.reduce((sum, each) => sum + Math.exp(each - largest), 0));
+  const normalizer =
+    largest + Math.log(logarithms.reduce((sum, each) => sum + Math.exp(each - largest), 0));
   if (Number.isFinite(normalizer)) return normalizer;
-  throw new AppError("MODEL_FAILED", "The model computed something that is not a number.", { fix: "Use another precision of the model." });
+  throw new AppError("MODEL_FAILED", "The model computed something that is not a number.", {
+    fix: "Use another precision of the model.",
+  });
 }

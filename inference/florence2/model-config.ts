@@ -8,7 +8,11 @@ import type { GenerateOptions } from "../../schema/task.ts";
 export interface ModelConfig {
   /** Width of the embeddings. */
   readonly width: number;
-  readonly decoder: { readonly layers: number; readonly heads: number; readonly startToken: number };
+  readonly decoder: {
+    readonly layers: number;
+    readonly heads: number;
+    readonly startToken: number;
+  };
   /** Most positions of the encoder (image tokens and prompt) and of the decoder. */
   readonly positionsMax: number;
   readonly generation: GenerationDefaults;
@@ -55,7 +59,8 @@ export async function readJson(folder: string, file: string, otherwise?: Json): 
   try {
     text = await readFile(path.join(folder, file), "utf8");
   } catch (cause) {
-    if (otherwise && cause instanceof Error && "code" in cause && cause.code === "ENOENT") return otherwise;
+    if (otherwise && cause instanceof Error && "code" in cause && cause.code === "ENOENT")
+      return otherwise;
     throw unusable(file, "cannot be read", cause);
   }
   try {
@@ -81,7 +86,10 @@ export function unusable(file: string, what: string, cause?: unknown): AppError 
  */
 function generationDefaults(generation: Json, text: Json): GenerationDefaults {
   const early = generation.early_stopping ?? text.early_stopping;
-  return { ...savedOptions(generation, text), earlyStopping: typeof early === "boolean" || early === "never" ? early : null };
+  return {
+    ...savedOptions(generation, text),
+    earlyStopping: typeof early === "boolean" || early === "never" ? early : null,
+  };
 }
 
 function pixelFormat(preprocessor: Json): PixelFormat {
@@ -112,7 +120,8 @@ function positive(json: Json, key: string, file: string): number {
 
 function triple(json: Json, key: string, file: string): number[] {
   const value = json[key];
-  if (Array.isArray(value) && value.length === 3 && value.every((item) => typeof item === "number")) return value;
+  if (Array.isArray(value) && value.length === 3 && value.every((item) => typeof item === "number"))
+    return value;
   throw unusable(file, `lacks three numbers "${key}"`);
 }
 

@@ -4,7 +4,13 @@ import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "../../core/errors.ts";
-import { type GraphName, graphNames, type Precision, precisionSuffixes, stepDecoder } from "../../core/model-layout.ts";
+import {
+  type GraphName,
+  graphNames,
+  type Precision,
+  precisionSuffixes,
+  stepDecoder,
+} from "../../core/model-layout.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import { unusable } from "./model-config.ts";
 
@@ -25,7 +31,9 @@ export interface ModelFiles {
 /**
  * Chooses the graph files of a model. The precision is one name for all graphs, or one for each: `vision_encoder=fp16,…`. Throws AppError MODEL_UNAVAILABLE, naming the file that is missing.
  */
-export async function findModelFiles(info: Pick<ModelInfo, "id" | "folder" | "precision">): Promise<ModelFiles> {
+export async function findModelFiles(
+  info: Pick<ModelInfo, "id" | "folder" | "precision">,
+): Promise<ModelFiles> {
   const precisions = precisionsOf(info.precision);
   const present = new Set(await filesIn(info.folder));
   const find = (graph: string, precision: Precision) => {
@@ -35,7 +43,10 @@ export async function findModelFiles(info: Pick<ModelInfo, "id" | "folder" | "pr
   const need = (graph: string, precision: Precision) => {
     const file = find(graph, precision);
     if (file) return file;
-    throw unusable(`onnx/${graph}${precisionSuffixes[precision]}.onnx`, `(precision ${precision} of ${info.id}) is missing`);
+    throw unusable(
+      `onnx/${graph}${precisionSuffixes[precision]}.onnx`,
+      `(precision ${precision} of ${info.id}) is missing`,
+    );
   };
   const decoder = precisions.decoder_model_merged;
   const step = find(stepDecoder, decoder);
@@ -59,38 +70,71 @@ export async function findModelFiles(info: Pick<ModelInfo, "id" | "folder" | "pr
 
 /** One precision for each graph, out of a single name, a list `graph=name,…` or an object with the graphs as keys. */
 export function precisionsOf(setting: string | Readonly<Record<string, unknown>>): Precisions {
-  const given = new Map(typeof setting === "string" ? assignmentsOf(setting) : Object.entries(setting));
+  const given = new Map(
+    typeof setting === "string" ? assignmentsOf(setting) : Object.entries(setting),
+  );
   for (const otherName of ["decoder_model", stepDecoder]) {
-    if (!given.has("decoder_model_merged") && given.has(otherName)) given.set("decoder_model_merged", given.get(otherName));
+    if (!given.has("decoder_model_merged") && given.has(otherName))
+      given.set("decoder_model_merged", given.get(otherName));
     given.delete(otherName);
   }
   const of = (graph: GraphName): Precision => {
     const name = given.get(graph);
     given.delete(graph);
     if (typeof name === "string" && isPrecision(name)) return name;
-    throw badPrecision(`${graph} has the precision ${name === undefined ? "none" : JSON.stringify(name)}`);
+    throw badPrecision(
+      `${graph} has the precision ${name === undefined ? "none" : JSON.stringify(name)}`,
+    );
   };
   const [vision_encoder, embed_tokens] = [of("vision_encoder"), of("embed_tokens")];
-  const precisions = { vision_encoder, embed_tokens, encoder_model: of("encoder_model"), decoder_model_merged: of("decoder_model_merged") };
-  if (given.size > 0) throw badPrecision(`${[...given.keys()].join(", ")} is no graph of Florence-2`);
+  const precisions = {
+    vision_encoder,
+    embed_tokens,
+    encoder_model: of("encoder_model"),
+    decoder_model_merged: of("decoder_model_merged"),
+  };
+  if (given.size > 0)
+    throw badPrecision(`${[...given.keys()].join(", ")} is no graph of Florence-2`);
   return precisions;
 }
 
 /** The name of a set of precisions: one word where all graphs have the same. */
 export function precisionName(precisions: Precisions): string {
   const names = new Set(Object.values(precisions));
-  return names.size === 1 ? [...names].join() : graphNames.map((graph) => `${graph}=${precisions[graph]}`).join(",");
+  return names.size === 1
+    ? [...names].join()
+    : graphNames.map((graph) => `${graph}=${precisions[graph]}`).join(",");
 }
 
 /** The sha256 of every file that an answer depends on, weights stored outside of their graphs included; sorted by path. */
-export async function hashModelFiles(folder: string, files: ModelFiles): Promise<{ path: string; sha256: string }[]> {
-  const graphs = [files.vision, files.embed, files.encoder, files.decoder.first, files.decoder.next];
-  const configs = ["config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"];
+export async function hashModelFiles(
+  folder: string,
+  files: ModelFiles,
+): Promise<{ path: string; sha256: string }[]> {
+  const graphs = [
+    files.vision,
+    files.embed,
+    files.encoder,
+    files.decoder.first,
+    files.decoder.next,
+  ];
+  const configs = [
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+  ];
   const present = await filesIn(folder);
   const used = present.filter(
-    (file) => configs.includes(file) || graphs.some((graph) => file === graph || file.startsWith(`${graph}_data`)),
+    (file) =>
+      configs.includes(file) ||
+      graphs.some((graph) => file === graph || file.startsWith(`${graph}_data`)),
   );
-  return Promise.all(used.sort().map(async (file) => ({ path: file, sha256: await sha256Of(path.join(folder, file)) })));
+  return Promise.all(
+    used
+      .sort()
+      .map(async (file) => ({ path: file, sha256: await sha256Of(path.join(folder, file)) })),
+  );
 }
 
 async function sha256Of(file: string): Promise<string> {
@@ -104,10 +148,14 @@ async function filesIn(folder: string): Promise<string[]> {
     const inner = await readdir(path.join(folder, "onnx"));
     return [...(await readdir(folder)), ...inner.map((file) => `onnx/${file}`)];
   } catch (cause) {
-    throw new AppError("MODEL_UNAVAILABLE", `The model's folder ${folder} or its folder onnx cannot be read.`, {
-      fix: "Fetch the model anew with `vedere models pull`, or name the folder that holds config.json and onnx/.",
-      cause,
-    });
+    throw new AppError(
+      "MODEL_UNAVAILABLE",
+      `The model's folder ${folder} or its folder onnx cannot be read.`,
+      {
+        fix: "Fetch the model anew with `vedere models pull`, or name the folder that holds config.json and onnx/.",
+        cause,
+      },
+    );
   }
 }
 

@@ -20,7 +20,9 @@ export interface Pixels {
  */
 export function restrictLoaders(): void {
   sharp.block({ operation: ["VipsForeignLoad"] });
-  sharp.unblock({ operation: ["Jpeg", "Png", "Webp", "Nsgif"].map((format) => `VipsForeignLoad${format}Buffer`) });
+  sharp.unblock({
+    operation: ["Jpeg", "Png", "Webp", "Nsgif"].map((format) => `VipsForeignLoad${format}Buffer`),
+  });
 }
 
 /**
@@ -34,11 +36,22 @@ export async function readPixels(bytes: Uint8Array, format: PixelFormat): Promis
   });
   const decoded = performance.now();
   const values = normalize(rgb, format);
-  return { size, values, timings: { decodeMs: decoded - started, pixelsMs: performance.now() - decoded } };
+  return {
+    size,
+    values,
+    timings: { decodeMs: decoded - started, pixelsMs: performance.now() - decoded },
+  };
 }
 
-async function decode(bytes: Uint8Array, format: PixelFormat): Promise<{ size: Size; rgb: Uint8Array }> {
-  const image = sharp(bytes, { limitInputPixels: limits.image.pixelsMax, failOn: "error", autoOrient: true });
+async function decode(
+  bytes: Uint8Array,
+  format: PixelFormat,
+): Promise<{ size: Size; rgb: Uint8Array }> {
+  const image = sharp(bytes, {
+    limitInputPixels: limits.image.pixelsMax,
+    failOn: "error",
+    autoOrient: true,
+  });
   const size = checkSize(await image.metadata());
   const rgb = await image
     .flatten({ background: "#ffffff" })
@@ -52,7 +65,8 @@ async function decode(bytes: Uint8Array, format: PixelFormat): Promise<{ size: S
 /** Refuses by what the header announces, before a pixel is decoded. */
 function checkSize({ autoOrient: { width, height } }: Metadata): Size {
   const { sideMax, pixelsMax } = limits.image;
-  if (width <= sideMax && height <= sideMax && width * height <= pixelsMax) return { width, height };
+  if (width <= sideMax && height <= sideMax && width * height <= pixelsMax)
+    return { width, height };
   throw new AppError("SOURCE_TOO_LARGE", `The image has ${width}×${height} pixels.`, {
     fix: `Send at most ${pixelsMax / 1e6} megapixels and no side longer than ${sideMax}.`,
   });
@@ -64,7 +78,10 @@ function normalize(rgb: Uint8Array, { scale, mean, deviation }: PixelFormat): Fl
   const values = new Float32Array(rgb.length);
   for (let channel = 0; channel < 3; channel += 1) {
     const offset = channel * plane;
-    const table = Float32Array.from({ length: 256 }, (_, byte) => (byte * scale - (mean[channel] ?? 0)) / (deviation[channel] ?? 1));
+    const table = Float32Array.from(
+      { length: 256 },
+      (_, byte) => (byte * scale - (mean[channel] ?? 0)) / (deviation[channel] ?? 1),
+    );
     for (let i = 0; i < plane; i += 1) values[offset + i] = table[rgb[3 * i + channel] ?? 0] ?? 0;
   }
   return values;

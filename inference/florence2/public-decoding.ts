@@ -18,7 +18,10 @@ export function startPublicDecoding(
 
   // What was seen, one row for each row of the batch: computed by the first step and only moved around afterwards.
   const { last_hidden_state } = encoding.seen;
-  let seen: Caches = { ...(last_hidden_state && { encoder_hidden_states: last_hidden_state }), encoder_attention_mask: encoding.mask };
+  let seen: Caches = {
+    ...(last_hidden_state && { encoder_hidden_states: last_hidden_state }),
+    encoder_attention_mask: encoding.mask,
+  };
   let seenBy = Array.from({ length: encoding.mask.dims[0] ?? 0 }, (_, row) => row);
   // What was said: renewed by each step.
   let said: Caches = {};
@@ -29,8 +32,15 @@ export function startPublicDecoding(
     async step(tokens) {
       const rows = tokens.length;
       const inputs_embeds = { data: await embed.rowsOf(tokens), dims: [rows, 1, model.width] };
-      const nothing: Value = { data: new Float32Array(), dims: [rows, heads, 0, model.width / heads] };
-      const past = isFirst ? Object.fromEntries([...saidNames, ...seenNames].map((name) => [`past_key_values.${name}`, nothing])) : said;
+      const nothing: Value = {
+        data: new Float32Array(),
+        dims: [rows, heads, 0, model.width / heads],
+      };
+      const past = isFirst
+        ? Object.fromEntries(
+            [...saidNames, ...seenNames].map((name) => [`past_key_values.${name}`, nothing]),
+          )
+        : said;
       const use_cache_branch = { data: Uint8Array.of(isFirst ? 0 : 1), dims: [1] };
       // The encoder's caches that later steps put out are not valid: only the first step's are asked for.
       const renewed = isFirst ? [...saidNames, ...seenNames] : saidNames;
@@ -46,11 +56,21 @@ export function startPublicDecoding(
     },
 
     keep(rows, questions) {
-      said = mapCaches(said, (value, key) => gatherRows(value, rows, (bytes) => room(scratch, key, bytes)));
-      const wanted = rows.map((_, row) => questions[Math.floor((row * questions.length) / rows.length)] ?? 0);
-      if (seenBy.length === wanted.length && seenBy.every((question, row) => question === wanted[row])) return;
+      said = mapCaches(said, (value, key) =>
+        gatherRows(value, rows, (bytes) => room(scratch, key, bytes)),
+      );
+      const wanted = rows.map(
+        (_, row) => questions[Math.floor((row * questions.length) / rows.length)] ?? 0,
+      );
+      if (
+        seenBy.length === wanted.length &&
+        seenBy.every((question, row) => question === wanted[row])
+      )
+        return;
       const sources = sourcesOf(seenBy, wanted);
-      seen = mapCaches(seen, (value) => gatherRows(value, sources, (bytes) => new ArrayBuffer(bytes)));
+      seen = mapCaches(seen, (value) =>
+        gatherRows(value, sources, (bytes) => new ArrayBuffer(bytes)),
+      );
       seenBy = wanted;
     },
   };
@@ -90,5 +110,7 @@ function room(scratch: Map<string, ArrayBuffer>, name: string, bytes: number): A
 }
 
 function mapCaches(caches: Caches, change: (value: Value, name: string) => Value): Caches {
-  return Object.fromEntries(Object.entries(caches).map(([name, value]) => [name, change(value, name)]));
+  return Object.fromEntries(
+    Object.entries(caches).map(([name, value]) => [name, change(value, name)]),
+  );
 }

@@ -27,35 +27,50 @@ export async function loadResident(
   const rssBefore = process.memoryUsage.rss();
   for (const executionProvider of settings.executionProviders) {
     try {
-      const loaded = await loadWarm(info, { executionProviders: [executionProvider], threads: settings.threads });
+      const loaded = await loadWarm(info, {
+        executionProviders: [executionProvider],
+        threads: settings.threads,
+      });
       const [preferred] = failures;
       return {
         loaded,
         memoryBytes: Math.max(await filesBytes(info), process.memoryUsage.rss() - rssBefore), // of memory that was free already, RSS does not tell
         executionProvider,
-        note: preferred === undefined ? null : `It runs on ${executionProvider}. ${failures.join(" ")}`,
+        note:
+          preferred === undefined ? null : `It runs on ${executionProvider}. ${failures.join(" ")}`,
         release: () => loaded.graphs.release(),
       };
     } catch (error) {
       failures.push(reasonOf(error, info));
     }
   }
-  throw new AppError("MODEL_UNAVAILABLE", `The model ${exactName(info)} cannot be loaded. ${failures.join(" ")}`, {
-    fix: "Check its files with `vedere models verify`, and the execution providers with `vedere doctor`.",
-  });
+  throw new AppError(
+    "MODEL_UNAVAILABLE",
+    `The model ${exactName(info)} cannot be loaded. ${failures.join(" ")}`,
+    {
+      fix: "Check its files with `vedere models verify`, and the execution providers with `vedere doctor`.",
+    },
+  );
 }
 
 /** The bytes of a model's graphs, weights outside of them included: the least that it takes in memory. */
 export async function filesBytes(info: ModelInfo): Promise<number> {
   const graphs = graphsIn(await findModelFiles(info));
   const names = (await readdir(path.join(info.folder, "onnx"))).map((name) => `onnx/${name}`);
-  const used = names.filter((name) => graphs.some((graph) => name === graph || name.startsWith(`${graph}_data`)));
-  const sizes = await Promise.all(used.map(async (name) => (await stat(path.join(info.folder, name))).size));
+  const used = names.filter((name) =>
+    graphs.some((graph) => name === graph || name.startsWith(`${graph}_data`)),
+  );
+  const sizes = await Promise.all(
+    used.map(async (name) => (await stat(path.join(info.folder, name))).size),
+  );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** The smallest PNG: what is in it does not matter, the model's graphs see it at their own size. */
-const pixel = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64");
+const pixel = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==",
+  "base64",
+);
 
 async function loadWarm(
   info: ModelInfo,
@@ -66,7 +81,14 @@ async function loadWarm(
     const [seen] = await see(loaded, [pixel]);
     if (!seen || seen instanceof Error) throw seen ?? new Error("It saw nothing.");
     const sight = { ...seen, model: "" };
-    await answer(loaded, [{ sight, prompt: "What does the image describe?", locationGroup: null, options: { maxTokens: 3 } }]);
+    await answer(loaded, [
+      {
+        sight,
+        prompt: "What does the image describe?",
+        locationGroup: null,
+        options: { maxTokens: 3 },
+      },
+    ]);
     return loaded;
   } catch (error) {
     await loaded.graphs.release();

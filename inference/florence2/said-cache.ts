@@ -48,8 +48,12 @@ export function openSaidCache(
     if (slot === capacity) grow();
     for (const [name, bytes] of held) {
       const data = present[`present.${name}`]?.data;
-      if (data?.byteLength !== rows * rowBytes) throw new TypeError(`The new keys or values ${name} have another size than the cache.`);
-      bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), slot * rows * rowBytes);
+      if (data?.byteLength !== rows * rowBytes)
+        throw new TypeError(`The new keys or values ${name} have another size than the cache.`);
+      bytes.set(
+        new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+        slot * rows * rowBytes,
+      );
     }
     tokens.push(Array.from({ length: rows }, () => appended++));
   }
@@ -59,8 +63,12 @@ export function openSaidCache(
     const dims = [slots, rows * heads, width / heads];
     const count = slots * rows * width;
     const view = ({ buffer }: Uint8Array) =>
-      element === "float16" ? new Uint16Array(buffer, 0, count) : new Float32Array(buffer, 0, count);
-    return Object.fromEntries(Array.from(held, ([name, bytes]) => [`past_key_values.${name}`, { data: view(bytes), dims }]));
+      element === "float16"
+        ? new Uint16Array(buffer, 0, count)
+        : new Float32Array(buffer, 0, count);
+    return Object.fromEntries(
+      Array.from(held, ([name, bytes]) => [`past_key_values.${name}`, { data: view(bytes), dims }]),
+    );
   }
 
   /** A row is only ever overwritten by one that stays: the sources of `settle` lead to themselves. */
@@ -70,12 +78,18 @@ export function openSaidCache(
     for (const [i, place] of places.entries()) sources[place] = parents[i] ?? 0;
     for (let position = tokens.length - 1; position >= 0; position -= 1) {
       const present = tokens[position] ?? [];
-      const changed = sources.flatMap((source, row) => (present[source] === present[row] ? [] : [{ source, row }]));
+      const changed = sources.flatMap((source, row) =>
+        present[source] === present[row] ? [] : [{ source, row }],
+      );
       if (changed.length === 0) break; // all that came before is the same as well
       const start = (position + 1) * rows * rowBytes;
       for (const bytes of held.values()) {
         for (const { source, row } of changed) {
-          bytes.copyWithin(start + row * rowBytes, start + source * rowBytes, start + (source + 1) * rowBytes);
+          bytes.copyWithin(
+            start + row * rowBytes,
+            start + source * rowBytes,
+            start + (source + 1) * rowBytes,
+          );
         }
       }
       tokens[position] = sources.map((source) => present[source] ?? 0);
@@ -89,12 +103,16 @@ export function openSaidCache(
       for (let slot = 1; slot <= tokens.length; slot += 1) {
         for (const [row, parent] of parents.entries()) {
           const from = (slot * rows + parent) * rowBytes;
-          other.set(bytes.subarray(from, from + rowBytes), (slot * parents.length + row) * rowBytes);
+          other.set(
+            bytes.subarray(from, from + rowBytes),
+            (slot * parents.length + row) * rowBytes,
+          );
         }
       }
       held.set(name, other);
     }
-    for (const [position, present] of tokens.entries()) tokens[position] = parents.map((parent) => present[parent] ?? 0);
+    for (const [position, present] of tokens.entries())
+      tokens[position] = parents.map((parent) => present[parent] ?? 0);
     rows = parents.length;
     return [...parents.keys()];
   }

@@ -15,8 +15,16 @@ export function startSaying(token: number): Said {
 }
 
 /** One more token. */
-export function say(before: Said, next: { readonly token: number; readonly logProbability: number }): Said {
-  return { token: next.token, logProbability: next.logProbability, before, length: before.length + 1 };
+export function say(
+  before: Said,
+  next: { readonly token: number; readonly logProbability: number },
+): Said {
+  return {
+    token: next.token,
+    logProbability: next.logProbability,
+    before,
+    length: before.length + 1,
+  };
 }
 
 /** All that was said, first to last, without the start token. */
@@ -36,7 +44,8 @@ export function repeatsOf(last: Said, size: number): number[] {
   for (let follower: Said | null = size > 0 ? last : null; follower; follower = follower.before) {
     let [then, now]: (Said | null)[] = [follower.before, last];
     let matched = 0;
-    for (; matched < size - 1 && then && then.token === now?.token; matched += 1) [then, now] = [then.before, now.before];
+    for (; matched < size - 1 && then && then.token === now?.token; matched += 1)
+      [then, now] = [then.before, now.before];
     if (matched === size - 1) repeats.push(follower.token);
   }
   return repeats;

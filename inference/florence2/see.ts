@@ -13,18 +13,28 @@ const imagesMax = 8;
 type Seen = Omit<Sight, "model">;
 
 /** Decodes and encodes images; one bad image fails alone. */
-export async function see(model: LoadedModel, images: readonly Uint8Array[], signal?: AbortSignal): Promise<(Seen | Error)[]> {
+export async function see(
+  model: LoadedModel,
+  images: readonly Uint8Array[],
+  signal?: AbortSignal,
+): Promise<(Seen | Error)[]> {
   const sights: (Seen | Error)[] = [];
   for (const chunk of chunks(images, () => 1, model.batches ? imagesMax : 1)) {
     throwIfCanceled(signal);
-    const read = await Promise.all(chunk.map((bytes) => readPixels(bytes, model.config.pixels).catch(asAppError)));
+    const read = await Promise.all(
+      chunk.map((bytes) => readPixels(bytes, model.config.pixels).catch(asAppError)),
+    );
     throwIfCanceled(signal);
     const seen = await seePixels(
       model,
       read.flatMap((pixels) => (pixels instanceof Error ? [] : pixels)),
     );
     sights.push(
-      ...read.map((pixels) => (pixels instanceof Error ? pixels : (seen.shift() ?? new AppError("INTERNAL", "An image got lost.")))),
+      ...read.map((pixels) =>
+        pixels instanceof Error
+          ? pixels
+          : (seen.shift() ?? new AppError("INTERNAL", "An image got lost.")),
+      ),
     );
   }
   return sights;
@@ -39,9 +49,10 @@ async function seePixels(model: LoadedModel, images: readonly Pixels[]): Promise
   images.forEach(({ values }, i) => {
     data.set(values, i * size);
   });
-  const { image_features } = await model.graphs.vision.run({ pixel_values: { data, dims: [images.length, 3, height, width] } }, [
-    "image_features",
-  ]);
+  const { image_features } = await model.graphs.vision.run(
+    { pixel_values: { data, dims: [images.length, 3, height, width] } },
+    ["image_features"],
+  );
   const features = floatsOf(image_features);
   const length = features.length / images.length;
   const visionMs = performance.now() - started;

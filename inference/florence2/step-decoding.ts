@@ -20,7 +20,12 @@ export function startStepDecoding(
 
   let questions = Array.from({ length: encoding.mask.dims[0] ?? 0 }, (_, row) => row);
   let seen = seenBy(graph, encoding, cacheNames(layers, "encoder")); // [Q, …] each
-  const said = openSaidCache(saidNames, { rows: questions.length, heads, width, element: elementOf(graph, saidNames[0]) });
+  const said = openSaidCache(saidNames, {
+    rows: questions.length,
+    heads,
+    width,
+    element: elementOf(graph, saidNames[0]),
+  });
   /** The cache's row of each row. */
   let places = [...questions.keys()];
 
@@ -51,7 +56,8 @@ export function startStepDecoding(
       if (asked.length === questions.length) return;
       const left = asked.map((question) => questions.indexOf(question));
       const gathered = Object.entries(seen).map(
-        ([name, value]) => [name, gatherRows(value, left, (bytes) => new ArrayBuffer(bytes))] as const,
+        ([name, value]) =>
+          [name, gatherRows(value, left, (bytes) => new ArrayBuffer(bytes))] as const,
       );
       seen = Object.fromEntries(gathered);
       questions = [...asked];
@@ -60,7 +66,11 @@ export function startStepDecoding(
 }
 
 /** What was seen, as the graph takes it in. */
-function seenBy(graph: Graph, { seen, mask }: Encoding, names: readonly string[]): Record<string, Value> {
+function seenBy(
+  graph: Graph,
+  { seen, mask }: Encoding,
+  names: readonly string[],
+): Record<string, Value> {
   const inputs: Record<string, Value> = { encoder_attention_mask: mask };
   for (const name of names) {
     const cache = seen[`present.${name}`];

@@ -23,7 +23,11 @@ export async function openTokens(folder: string): Promise<Tokens> {
   const file = "tokenizer.json";
   const json = await readJson(folder, file);
   const { decoder } = json;
-  const isByteLevel = typeof decoder === "object" && decoder !== null && "type" in decoder && decoder.type === "ByteLevel";
+  const isByteLevel =
+    typeof decoder === "object" &&
+    decoder !== null &&
+    "type" in decoder &&
+    decoder.type === "ByteLevel";
   if (!isByteLevel) throw unusable(file, "is not one of byte-level BPE, which Florence-2 uses");
   let tokenizer: Tokenizer;
   try {
@@ -47,7 +51,10 @@ export async function openTokens(folder: string): Promise<Tokens> {
     decode(ids, logProbabilities) {
       const spoken = [...ids.keys()].filter((i) => ![bos, pad, eos].includes(ids[i] ?? pad));
       const texts = textsOf(spoken.map((i) => pieceOf(ids[i] ?? pad)));
-      return spoken.map((i, k) => ({ text: texts[k] ?? "", logProbability: logProbabilities[i] ?? 0 }));
+      return spoken.map((i, k) => ({
+        text: texts[k] ?? "",
+        logProbability: logProbabilities[i] ?? 0,
+      }));
     },
   };
 }
@@ -56,7 +63,10 @@ export async function openTokens(folder: string): Promise<Tokens> {
 function pieces(tokenizer: Tokenizer): (id: number) => string | Uint8Array {
   const added = tokenizer.get_added_tokens_decoder();
   return (id) =>
-    added.get(id)?.content ?? Uint8Array.from([...(tokenizer.id_to_token(id) ?? "")].flatMap((letter) => byteOf.get(letter) ?? []));
+    added.get(id)?.content ??
+    Uint8Array.from(
+      [...(tokenizer.id_to_token(id) ?? "")].flatMap((letter) => byteOf.get(letter) ?? []),
+    );
 }
 
 function textsOf(tokens: readonly (string | Uint8Array)[]): string[] {

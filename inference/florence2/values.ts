@@ -10,7 +10,11 @@ export interface Value {
  * The rows of a value in another order; some may be repeated, some dropped. Rows that keep their order move up in place, so that a batch
  * shrinks without a second copy of its caches; any other order is written to a buffer from `allocate`. Uses `source` up.
  */
-export function gatherRows(source: Value, rows: readonly number[], allocate: (bytes: number) => ArrayBuffer): Value {
+export function gatherRows(
+  source: Value,
+  rows: readonly number[],
+  allocate: (bytes: number) => ArrayBuffer,
+): Value {
   const [count = 0, ...shape] = source.dims;
   const from = new Uint8Array(source.data.buffer, source.data.byteOffset, source.data.byteLength);
   const rowBytes = from.length / count;
@@ -52,6 +56,7 @@ export function integers(numbers: readonly number[], dims: readonly number[]): V
 function sameKind(like: Value["data"], bytes: Uint8Array, length: number): Value["data"] {
   if (like instanceof Float32Array) return new Float32Array(bytes.buffer, bytes.byteOffset, length);
   if (like instanceof Uint16Array) return new Uint16Array(bytes.buffer, bytes.byteOffset, length);
-  if (like instanceof BigInt64Array) return new BigInt64Array(bytes.buffer, bytes.byteOffset, length);
+  if (like instanceof BigInt64Array)
+    return new BigInt64Array(bytes.buffer, bytes.byteOffset, length);
   return bytes.subarray(0, length);
 }

@@ -32,7 +32,14 @@ export async function connectCloud(): Promise<CloudConnection> {
   const models = bucket ? s3Models(bucket, config.model, store.registry.aliases) : noModels;
   const wake = sqsWake(new SQSClient({}), config.awsWakeQueueUrl);
   const table = dynamoTable(new DynamoDBClient({}), config.awsTable ?? "");
-  return { config, ports: { ...store, models, clock }, secret, table, wake: () => wake(0), log: jsonLog };
+  return {
+    config,
+    ports: { ...store, models, clock },
+    secret,
+    table,
+    wake: () => wake(0),
+    log: jsonLog,
+  };
 }
 
 /** Lines of JSON, as CloudWatch reads them. */
@@ -42,9 +49,13 @@ const jsonLog: Log = {
 };
 
 function write(level: string, fields: object, msg: string): void {
-  process.stdout.write(`${JSON.stringify({ level, time: Date.now(), ...fields, msg }, withErrors)}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ level, time: Date.now(), ...fields, msg }, withErrors)}\n`,
+  );
 }
 
 function withErrors(_key: string, value: unknown): unknown {
-  return value instanceof Error ? { type: value.name, message: value.message, stack: value.stack } : value;
+  return value instanceof Error
+    ? { type: value.name, message: value.message, stack: value.stack }
+    : value;
 }

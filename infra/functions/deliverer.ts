@@ -6,6 +6,17 @@ import { limits } from "../../core/limits.ts";
 import type { CloudConnection } from "./connect.ts";
 
 export function cloudDeliverer({ config, ports, secret, log }: CloudConnection): Deliverer {
-  const sender = openSender({ allowPrivate: config.fetchPrivate, totalMs: limits.webhook.timeoutMs, lookup });
-  return openDeliverer({ ports, schema: buildGatewaySchema(), sender, secret, log, random: Math.random });
+  const sender = openSender({
+    allowPrivate: config.fetchPrivate,
+    totalMs: limits.webhook.timeoutMs,
+    lookup,
+  });
+  return openDeliverer({
+    ports,
+    schema: buildGatewaySchema(),
+    sender,
+    secret,
+    log,
+    random: Math.random,
+  });
 }

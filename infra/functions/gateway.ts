@@ -1,4 +1,8 @@
-import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from "aws-lambda";
+import type {
+  APIGatewayProxyEventV2,
+  APIGatewayProxyStructuredResultV2,
+  Context,
+} from "aws-lambda";
 import { refusal } from "../../api/refusal.ts";
 import { createGateway, type Gateway } from "../../api/server.ts";
 import type { Queue } from "../../core/ports.ts";
@@ -12,7 +16,10 @@ const waitMsMax = 25_000;
 let opening: Promise<Gateway> | null = null;
 
 /** The gateway as a function behind an HTTP API. Answers are whole: event streams need a server that goes on (`vedere start --workers 0`). */
-export async function handler(event: APIGatewayProxyEventV2, _context: Context): Promise<APIGatewayProxyStructuredResultV2> {
+export async function handler(
+  event: APIGatewayProxyEventV2,
+  _context: Context,
+): Promise<APIGatewayProxyStructuredResultV2> {
   if (event.rawPath === "/graphql/stream") return resultOf(noStreams());
   const gateway = await open();
   const request = requestOf(event, AbortSignal.timeout(waitMsMax));
@@ -49,5 +56,9 @@ async function openGateway(): Promise<Gateway> {
 }
 
 function noStreams(): Response {
-  return refusal(501, "NOT_IMPLEMENTED", "This address answers whole responses only. Follow runs with waitMs, run(id) or a webhook.");
+  return refusal(
+    501,
+    "NOT_IMPLEMENTED",
+    "This address answers whole responses only. Follow runs with waitMs, run(id) or a webhook.",
+  );
 }

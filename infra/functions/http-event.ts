@@ -4,10 +4,13 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "
 export function requestOf(event: APIGatewayProxyEventV2, signal: AbortSignal): Request {
   const { rawPath, rawQueryString, headers, body, isBase64Encoded, cookies = [] } = event;
   const { method } = event.requestContext.http;
-  const entries = Object.entries(headers).flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, value]]));
+  const entries = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
+    value === undefined ? [] : [[name, value]],
+  );
   if (cookies.length > 0) entries.push(["cookie", cookies.join("; ")]);
   const url = new URL(`${rawPath}${rawQueryString && `?${rawQueryString}`}`, "http://gateway");
-  const bytes = body === undefined ? undefined : Buffer.from(body, isBase64Encoded ? "base64" : "utf8");
+  const bytes =
+    body === undefined ? undefined : Buffer.from(body, isBase64Encoded ? "base64" : "utf8");
   const hasBody = bytes !== undefined && method !== "GET" && method !== "HEAD";
   return new Request(url, { method, headers: entries, signal, ...(hasBody && { body: bytes }) });
 }
@@ -16,6 +19,13 @@ export function requestOf(event: APIGatewayProxyEventV2, signal: AbortSignal): R
 export async function resultOf(response: Response): Promise<APIGatewayProxyStructuredResultV2> {
   const headers = Object.fromEntries(response.headers);
   const bytes = Buffer.from(await response.arrayBuffer());
-  const isText = /^(text\/|application\/(json|graphql-response\+json))/.test(headers["content-type"] ?? "");
-  return { statusCode: response.status, headers, body: bytes.toString(isText ? "utf8" : "base64"), isBase64Encoded: !isText };
+  const isText = /^(text\/|application\/(json|graphql-response\+json))/.test(
+    headers["content-type"] ?? "",
+  );
+  return {
+    statusCode: response.status,
+    headers,
+    body: bytes.toString(isText ? "utf8" : "base64"),
+    isBase64Encoded: !isText,
+  };
 }

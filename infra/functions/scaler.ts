@@ -25,10 +25,15 @@ export async function handler(): Promise<{ running: number; desired: number }> {
     ecs.send(new DescribeServicesCommand({ cluster, services: [service] })),
   ]);
   const running = services?.[0]?.desiredCount;
-  if (running === undefined) throw new Error(`There is no service ${service} in the cluster ${cluster}.`);
-  const idleSince = await fleetMemory(table).idleSince({ isIdle: neededWorkers({ visible, inFlight }, policy) < running, now });
+  if (running === undefined)
+    throw new Error(`There is no service ${service} in the cluster ${cluster}.`);
+  const idleSince = await fleetMemory(table).idleSince({
+    isIdle: neededWorkers({ visible, inFlight }, policy) < running,
+    now,
+  });
   const desired = desiredWorkers({ visible, inFlight, running, idleSince, now }, policy);
-  if (desired !== running) await ecs.send(new UpdateServiceCommand({ cluster, service, desiredCount: desired }));
+  if (desired !== running)
+    await ecs.send(new UpdateServiceCommand({ cluster, service, desiredCount: desired }));
   log.info({ visible, inFlight, dead, running, desired, idleSince }, "scaling");
   const started = services?.[0]?.runningCount ?? 0;
   process.stdout.write(

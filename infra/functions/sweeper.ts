@@ -15,7 +15,10 @@ export async function handler(): Promise<{ expired: number; resent: number; awai
   });
   const { ports, log, wake } = await opening;
   const done = await sweep(ports, resent);
-  const [events, due] = await Promise.all([ports.webhooks.outbox(1), ports.webhooks.due(ports.clock.now(), 1)]);
+  const [events, due] = await Promise.all([
+    ports.webhooks.outbox(1),
+    ports.webhooks.due(ports.clock.now(), 1),
+  ]);
   const awaited = events.length + due.length;
   if (awaited > 0) await wake();
   log.info({ ...done, awaited }, "sweep");

@@ -15,16 +15,25 @@ let opening: Promise<{ connection: CloudConnection; deliverer: Deliverer }> | nu
 export async function handler(event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
   try {
     const { deliverer } = await open();
-    await deliverer.drain(AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - reserveMs)));
+    await deliverer.drain(
+      AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - reserveMs)),
+    );
     return { batchItemFailures: [] };
   } catch (err) {
-    process.stderr.write(`${JSON.stringify({ level: "error", msg: "webhooks could not be delivered", err: String(err) })}\n`);
-    return { batchItemFailures: event.Records.map(({ messageId }) => ({ itemIdentifier: messageId })) };
+    process.stderr.write(
+      `${JSON.stringify({ level: "error", msg: "webhooks could not be delivered", err: String(err) })}\n`,
+    );
+    return {
+      batchItemFailures: event.Records.map(({ messageId }) => ({ itemIdentifier: messageId })),
+    };
   }
 }
 
 function open() {
-  opening ??= connectCloud().then((connection) => ({ connection, deliverer: cloudDeliverer(connection) }));
+  opening ??= connectCloud().then((connection) => ({
+    connection,
+    deliverer: cloudDeliverer(connection),
+  }));
   opening.catch(() => {
     opening = null; // the next batch tries again
   });

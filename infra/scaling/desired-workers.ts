@@ -26,10 +26,16 @@ export interface ScalingPolicy {
 }
 
 /** How many workers the work of this moment needs: for what waits, as many as do it within the target; for what is in progress, as many as hold it. */
-export function neededWorkers({ visible, inFlight }: Pick<FleetState, "visible" | "inFlight">, policy: ScalingPolicy): number {
+export function neededWorkers(
+  { visible, inFlight }: Pick<FleetState, "visible" | "inFlight">,
+  policy: ScalingPolicy,
+): number {
   const { min, max, runsPerWorkerPerMinute, runsAtOnce, targetDrainSeconds } = policy;
   const perWorker = (runsPerWorkerPerMinute * targetDrainSeconds) / 60;
-  return Math.min(max, Math.max(min, Math.ceil(visible / perWorker), Math.ceil(inFlight / runsAtOnce)));
+  return Math.min(
+    max,
+    Math.max(min, Math.ceil(visible / perWorker), Math.ceil(inFlight / runsAtOnce)),
+  );
 }
 
 /**
@@ -37,7 +43,10 @@ export function neededWorkers({ visible, inFlight }: Pick<FleetState, "visible" 
  * a break, for the grace: under steady or noisy load it does not swing. Whom ECS takes away then is idle: tasks that hold runs protect
  * themselves.
  */
-export function desiredWorkers({ running, idleSince, now, ...work }: FleetState, policy: ScalingPolicy): number {
+export function desiredWorkers(
+  { running, idleSince, now, ...work }: FleetState,
+  policy: ScalingPolicy,
+): number {
   const needed = neededWorkers(work, policy);
   const isOver = idleSince !== null && now - idleSince >= policy.idleGraceSeconds * 1_000;
   return needed >= running || isOver ? needed : Math.min(running, policy.max);

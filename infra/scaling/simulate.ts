@@ -38,21 +38,40 @@ const scaleEverySeconds = 60;
  * it leaves out: that runs differ in length, that instances may not be had, and that a worker that ends finishes its runs first. The same
  * seed gives the same day.
  */
-export function simulate(trace: Trace, { policy, startSeconds, hourlyUsd }: Fleet, seed = 1): DayOfFleet {
+export function simulate(
+  trace: Trace,
+  { policy, startSeconds, hourlyUsd }: Fleet,
+  seed = 1,
+): DayOfFleet {
   const [random, randomStart] = [openRandom(seed), openRandom(seed + 1)]; // so that every fleet has the same day
   const perSecond = policy.runsPerWorkerPerMinute / 60;
   const queue: { arrivedAt: number; runs: number }[] = [];
   const latencies = new Map<number, number>();
   let workers: { readyAt: number }[] = Array.from({ length: policy.min }, () => ({ readyAt: 0 }));
-  let [waiting, idleSince, strength, busySeconds, paidSeconds, workersMax, total] = [0, null as number | null, 0, 0, 0, workers.length, 0];
+  let [waiting, idleSince, strength, busySeconds, paidSeconds, workersMax, total] = [
+    0,
+    null as number | null,
+    0,
+    0,
+    0,
+    workers.length,
+    0,
+  ];
 
   function scale(second: number): void {
-    const inFlight = Math.min(waiting, workers.filter(({ readyAt }) => readyAt <= second).length * policy.runsAtOnce);
+    const inFlight = Math.min(
+      waiting,
+      workers.filter(({ readyAt }) => readyAt <= second).length * policy.runsAtOnce,
+    );
     const work = { visible: waiting - inFlight, inFlight };
     idleSince = neededWorkers(work, policy) < workers.length ? (idleSince ?? second * 1_000) : null;
-    const desired = desiredWorkers({ ...work, running: workers.length, idleSince, now: second * 1_000 }, policy);
+    const desired = desiredWorkers(
+      { ...work, running: workers.length, idleSince, now: second * 1_000 },
+      policy,
+    );
     const [shortest, longest] = startSeconds;
-    while (workers.length < desired) workers.push({ readyAt: second + shortest + randomStart() * (longest - shortest) });
+    while (workers.length < desired)
+      workers.push({ readyAt: second + shortest + randomStart() * (longest - shortest) });
     workers = workers.slice(0, desired);
     workersMax = Math.max(workersMax, workers.length);
   }

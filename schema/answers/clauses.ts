@@ -22,7 +22,10 @@ export interface ItemsReading<Item> {
 }
 
 /** Reads an answer clause by clause. */
-export function readClauses<Item>(raw: string, read: (clause: Clause) => ClauseReading<Item>): ItemsReading<Item> {
+export function readClauses<Item>(
+  raw: string,
+  read: (clause: Clause) => ClauseReading<Item>,
+): ItemsReading<Item> {
   const items: Item[] = [];
   const left: string[] = [];
   for (const clause of clausesOf(raw)) {

@@ -39,14 +39,21 @@ export function piecesOf(raw: string): Piece[] {
     pushText(pieces, raw, { start: from, end: match.index });
     from = match.index + text.length;
     const span = { start: match.index, end: from };
-    pieces.push(bin === undefined ? { kind: "mark", text, span } : { kind: "location", text, span, bin: Number(bin) });
+    pieces.push(
+      bin === undefined
+        ? { kind: "mark", text, span }
+        : { kind: "location", text, span, bin: Number(bin) },
+    );
   }
   pushText(pieces, raw, { start: from, end: raw.length });
   return pieces;
 }
 
 /** The locations that pieces begin with, up to `max`. */
-export function leadingLocations(pieces: readonly Piece[], max = Number.POSITIVE_INFINITY): Location[] {
+export function leadingLocations(
+  pieces: readonly Piece[],
+  max = Number.POSITIVE_INFINITY,
+): Location[] {
   const locations: Location[] = [];
   for (const piece of pieces) {
     if (piece.kind !== "location" || locations.length >= max) break;
@@ -60,7 +67,8 @@ export function pointsOf(locations: readonly Location[], size: Size): Point[] {
   const points: Point[] = [];
   for (let i = 1; i < locations.length; i += 2) {
     const [x, y] = [locations[i - 1], locations[i]];
-    if (x && y) points.push({ x: dequantize(x.bin, size.width), y: dequantize(y.bin, size.height) });
+    if (x && y)
+      points.push({ x: dequantize(x.bin, size.width), y: dequantize(y.bin, size.height) });
   }
   return points;
 }

@@ -39,7 +39,8 @@ export function outlinesOf(body: Clause["body"], size: Size): ClauseReading<Outl
     } else if (piece.text === "</poly>") {
       const instance = outlineOf(open.slice(1), size);
       for (const outline of instance.items) items.push(outline);
-      for (const left of instance.items.length > 0 ? instance.rest : [...open, piece]) rest.push(left);
+      for (const left of instance.items.length > 0 ? instance.rest : [...open, piece])
+        rest.push(left);
       open = null;
     } else {
       open.push(piece);
@@ -63,7 +64,10 @@ function outlineOf(pieces: Clause["body"], size: Size): ClauseReading<Outline> {
   }
   for (const piece of pieces) if (piece.text === "</poly>") rest.push(piece);
   if (polygons.length === 0) return { items: [], rest: pieces };
-  return { items: [{ polygons, box: boxAround(polygons.flatMap((polygon) => polygon.points)), spans }], rest };
+  return {
+    items: [{ polygons, box: boxAround(polygons.flatMap((polygon) => polygon.points)), spans }],
+    rest,
+  };
 }
 
 /** Locations between marks. */

@@ -21,6 +21,9 @@ export function readQuads(raw: string, size: Size): ItemsReading<TextQuad> {
     if (label === "" || !a || !b || !c || !d) return { items: [], rest: body };
     const quad: Quad = { points: [a, b, c, d] };
     const spans = corners.map((corner) => corner.span);
-    return { items: [{ text: label, textSpans: labelSpans, quad, box: boxAround(quad.points), spans }], rest: body.slice(8) };
+    return {
+      items: [{ text: label, textSpans: labelSpans, quad, box: boxAround(quad.points), spans }],
+      rest: body.slice(8),
+    };
   });
 }

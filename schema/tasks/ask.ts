@@ -12,7 +12,8 @@ export type AskInput = {
 export const ask: VisionTask<AskInput> = {
   name: "ASK",
   field: "ask",
-  check: (input) => checkWords(["question"], input.question, questionLengthMax) ?? checkOptions(input.options),
+  check: (input) =>
+    checkWords(["question"], input.question, questionLengthMax) ?? checkOptions(input.options),
   prepare: () => null,
   ask: (input) => ({ prompt: textPrompts["<VQA>"](input.question), locationGroup: null, read }),
 };
@@ -21,5 +22,8 @@ const questionLengthMax = 500;
 
 function read(answer: RawAnswer): Reading {
   const { text, spans, remainder } = readText(answer.text);
-  return { result: { type: "AnswerResult", text, score: scoreOf(answer.tokens, spans) }, remainder };
+  return {
+    result: { type: "AnswerResult", text, score: scoreOf(answer.tokens, spans) },
+    remainder,
+  };
 }

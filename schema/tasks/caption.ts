@@ -17,7 +17,11 @@ export const caption: VisionTask<CaptionInput> = {
   ask: (input) => askCaption(input.detail),
 };
 
-const tokenOf = { BRIEF: "<CAPTION>", DETAILED: "<DETAILED_CAPTION>", MORE_DETAILED: "<MORE_DETAILED_CAPTION>" } as const;
+const tokenOf = {
+  BRIEF: "<CAPTION>",
+  DETAILED: "<DETAILED_CAPTION>",
+  MORE_DETAILED: "<MORE_DETAILED_CAPTION>",
+} as const;
 
 /** The question for a caption of the whole image. */
 export function askCaption(detail: CaptionInput["detail"]): Question {
@@ -26,5 +30,8 @@ export function askCaption(detail: CaptionInput["detail"]): Question {
 
 function read(answer: RawAnswer): Reading {
   const { text, spans, remainder } = readText(answer.text);
-  return { result: { type: "CaptionResult", text, score: scoreOf(answer.tokens, spans) }, remainder };
+  return {
+    result: { type: "CaptionResult", text, score: scoreOf(answer.tokens, spans) },
+    remainder,
+  };
 }

@@ -16,7 +16,8 @@ export type DescribeRegionInput = {
 export const describeRegion: VisionTask<DescribeRegionInput> = {
   name: "DESCRIBE_REGION",
   field: "describeRegion",
-  check: (input, size) => checkRegion(["region"], input.region, size) ?? checkOptions(input.options),
+  check: (input, size) =>
+    checkRegion(["region"], input.region, size) ?? checkOptions(input.options),
   prepare: () => null,
   ask(input, size) {
     const region = pixelsOf(input.region, size);
@@ -26,10 +27,17 @@ export const describeRegion: VisionTask<DescribeRegionInput> = {
       read(answer) {
         const { text, spans, remainder } = readRegionText(answer.text, size);
         const score = scoreOf(answer.tokens, spans);
-        return { result: { type: "RegionTextResult", text, as: input.as, region, score }, remainder };
+        return {
+          result: { type: "RegionTextResult", text, as: input.as, region, score },
+          remainder,
+        };
       },
     };
   },
 };
 
-const tokenOf = { CATEGORY: "<REGION_TO_CATEGORY>", DESCRIPTION: "<REGION_TO_DESCRIPTION>", TEXT: "<REGION_TO_OCR>" } as const;
+const tokenOf = {
+  CATEGORY: "<REGION_TO_CATEGORY>",
+  DESCRIPTION: "<REGION_TO_DESCRIPTION>",
+  TEXT: "<REGION_TO_OCR>",
+} as const;

@@ -18,7 +18,9 @@ export const detectObjects: VisionTask<DetectObjectsInput> = {
   check: (input) => checkLabels(input.labels) ?? checkOptions(input.options),
   prepare: () => null,
   ask: ({ labels }) => ({
-    prompt: labels ? textPrompts["<OPEN_VOCABULARY_DETECTION>"](labels.join(classSeparator)) : plainPrompts["<OD>"],
+    prompt: labels
+      ? textPrompts["<OPEN_VOCABULARY_DETECTION>"](labels.join(classSeparator))
+      : plainPrompts["<OD>"],
     locationGroup: labels ? 2 : 4, // of given labels the model may draw polygons
     read,
   }),
@@ -28,13 +30,24 @@ const labelsMax = 32;
 const labelLengthMax = 200;
 
 /** Objects scored by the tokens that place them. */
-export function scoreObjects(objects: readonly PlacedObject[], tokens: readonly AnswerToken[]): DetectedObject[] {
-  return objects.map(({ label, box, polygons, spans }) => ({ label, box, polygons, score: scoreOf(tokens, spans) }));
+export function scoreObjects(
+  objects: readonly PlacedObject[],
+  tokens: readonly AnswerToken[],
+): DetectedObject[] {
+  return objects.map(({ label, box, polygons, spans }) => ({
+    label,
+    box,
+    polygons,
+    score: scoreOf(tokens, spans),
+  }));
 }
 
 function read(answer: RawAnswer, size: Size): Reading {
   const { items, remainder } = readObjects(answer.text, size);
-  return { result: { type: "DetectionResult", objects: scoreObjects(items, answer.tokens) }, remainder };
+  return {
+    result: { type: "DetectionResult", objects: scoreObjects(items, answer.tokens) },
+    remainder,
+  };
 }
 
 function checkLabels(labels: DetectObjectsInput["labels"]): InputFault | null {

@@ -17,7 +17,9 @@ export type GroundPhrasesInput = {
 export const groundPhrases: VisionTask<GroundPhrasesInput> = {
   name: "GROUND_PHRASES",
   field: "groundPhrases",
-  check: ({ caption, options }) => (caption == null ? null : checkWords(["caption"], caption, captionLengthMax)) ?? checkOptions(options),
+  check: ({ caption, options }) =>
+    (caption == null ? null : checkWords(["caption"], caption, captionLengthMax)) ??
+    checkOptions(options),
   prepare: (input) => (input.caption == null ? askCaption("BRIEF") : null),
   ask(input, _size, prepared) {
     const caption = input.caption ?? ownCaption(prepared);
@@ -33,7 +35,8 @@ const captionLengthMax = 1000;
 
 /** The answer to the preparatory question comes raw: what it may hold besides words is no part of a caption. */
 function ownCaption(prepared: string | null): string {
-  if (prepared === null) throw new Error("groundPhrases has no caption: ask its preparatory question first.");
+  if (prepared === null)
+    throw new Error("groundPhrases has no caption: ask its preparatory question first.");
   return readText(prepared).text;
 }
 
@@ -55,15 +58,18 @@ function read(caption: string, answer: RawAnswer, size: Size): Reading {
 }
 
 /** Letters of scripts that put spaces between words: in the others no character tells where a word ends. */
-const wordCharacter = /(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}])[\p{L}\p{M}\p{N}]/u;
+const wordCharacter =
+  /(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}])[\p{L}\p{M}\p{N}]/u;
 
 /** The first place in a caption where the words stand as whole words ("man" is not in "woman") and no earlier phrase does. */
 function findWords(caption: string, words: string, used: readonly Span[]): Span | null {
   if (words === "") return null;
   for (let start = caption.indexOf(words); start >= 0; start = caption.indexOf(words, start + 1)) {
     const end = start + words.length;
-    const isWhole = !wordCharacter.test(caption.charAt(start - 1)) && !wordCharacter.test(caption.charAt(end));
-    if (isWhole && used.every((span) => end <= span.start || start >= span.end)) return { start, end };
+    const isWhole =
+      !wordCharacter.test(caption.charAt(start - 1)) && !wordCharacter.test(caption.charAt(end));
+    if (isWhole && used.every((span) => end <= span.start || start >= span.end))
+      return { start, end };
   }
   return null;
 }

@@ -6,9 +6,17 @@ export const optionBounds = {
   maxTokens: { min: 1, max: 1024, isInteger: true },
   noRepeatNgramSize: { min: 0, max: 100, isInteger: true },
   lengthPenalty: { min: -10, max: 10, isInteger: false },
-} as const satisfies Record<keyof GenerateOptions, { min: number; max: number; isInteger: boolean }>;
+} as const satisfies Record<
+  keyof GenerateOptions,
+  { min: number; max: number; isInteger: boolean }
+>;
 
-const optionNames = ["beams", "maxTokens", "noRepeatNgramSize", "lengthPenalty"] as const satisfies readonly (keyof GenerateOptions)[];
+const optionNames = [
+  "beams",
+  "maxTokens",
+  "noRepeatNgramSize",
+  "lengthPenalty",
+] as const satisfies readonly (keyof GenerateOptions)[];
 
 /** The tokenizer's added tokens: in a prompt they are not words but a region, a separator or an end. */
 const modelTokenPattern =
@@ -19,7 +27,8 @@ export function checkOptions(options: GenerateOptions | null | undefined): Input
   for (const name of optionNames) {
     const value = options?.[name] ?? null;
     const { min, max, isInteger } = optionBounds[name];
-    if (value === null || (value >= min && value <= max && (!isInteger || Number.isInteger(value)))) continue;
+    if (value === null || (value >= min && value <= max && (!isInteger || Number.isInteger(value))))
+      continue;
     return {
       path: ["options", name],
       message: `${name} is ${value}.`,
@@ -30,15 +39,24 @@ export function checkOptions(options: GenerateOptions | null | undefined): Input
 }
 
 /** Refuses blank and overlong texts; lengths are UTF-16 code units. */
-export function checkText(path: readonly string[], text: string, lengthMax: number): InputFault | null {
+export function checkText(
+  path: readonly string[],
+  text: string,
+  lengthMax: number,
+): InputFault | null {
   const fix = `Give 1 to ${lengthMax} characters.`;
   if (text.trim() === "") return { path, message: "The text is blank.", fix };
-  if (text.length > lengthMax) return { path, message: `The text has ${text.length} characters.`, fix };
+  if (text.length > lengthMax)
+    return { path, message: `The text has ${text.length} characters.`, fix };
   return null;
 }
 
 /** As checkText, and refuses tokens that would give the prompt another meaning than its words have. */
-export function checkWords(path: readonly string[], text: string, lengthMax: number): InputFault | null {
+export function checkWords(
+  path: readonly string[],
+  text: string,
+  lengthMax: number,
+): InputFault | null {
   const fault = checkText(path, text, lengthMax);
   if (fault) return fault;
   const [token] = modelTokenPattern.exec(text) ?? [];

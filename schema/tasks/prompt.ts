@@ -35,7 +35,14 @@ const locationGroups = { TEXT: null, BOXES: 2, QUADS: 8, POLYGONS: 2 } as const;
 function read(grammar: PromptInput["grammar"], answer: RawAnswer, size: Size): Reading {
   const whole = readText(answer.text);
   const score = scoreOf(answer.tokens, whole.spans);
-  const result: PromptResult = { type: "PromptResult", text: whole.text, score, objects: [], regions: [], instances: [] };
+  const result: PromptResult = {
+    type: "PromptResult",
+    text: whole.text,
+    score,
+    objects: [],
+    regions: [],
+    instances: [],
+  };
   switch (grammar) {
     case "TEXT":
       return { result, remainder: whole.remainder };

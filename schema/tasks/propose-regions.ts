@@ -20,7 +20,12 @@ export const proposeRegions: VisionTask<ProposeRegionsInput> = {
 
 function read(answer: RawAnswer, size: Size): Reading {
   const { items, remainder } = readBoxes(answer.text, size);
-  const regions = items.flatMap(({ boxes }) => boxes.map(({ box, spans }) => ({ box, score: scoreOf(answer.tokens, spans) })));
+  const regions = items.flatMap(({ boxes }) =>
+    boxes.map(({ box, spans }) => ({ box, score: scoreOf(answer.tokens, spans) })),
+  );
   const labels = items.map((group) => group.label); // proposals have none, and the result no place for one
-  return { result: { type: "RegionProposalsResult", regions }, remainder: joinRemainders([...labels, remainder]) };
+  return {
+    result: { type: "RegionProposalsResult", regions },
+    remainder: joinRemainders([...labels, remainder]),
+  };
 }

@@ -24,8 +24,16 @@ export const readText: VisionTask<ReadTextInput> = {
 };
 
 /** Lines scored by the tokens that place them. */
-export function scoreLines(lines: readonly TextQuad[], tokens: readonly AnswerToken[]): OcrRegion[] {
-  return lines.map(({ text, quad, box, spans }) => ({ text, quad, box, score: scoreOf(tokens, spans) }));
+export function scoreLines(
+  lines: readonly TextQuad[],
+  tokens: readonly AnswerToken[],
+): OcrRegion[] {
+  return lines.map(({ text, quad, box, spans }) => ({
+    text,
+    quad,
+    box,
+    score: scoreOf(tokens, spans),
+  }));
 }
 
 function readRegions(answer: RawAnswer, size: Size): Reading {
@@ -33,10 +41,16 @@ function readRegions(answer: RawAnswer, size: Size): Reading {
   const text = lines.map((line) => line.text).join("\n");
   const textSpans = lines.flatMap((line) => line.textSpans);
   const score = scoreOf(answer.tokens, textSpans);
-  return { result: { type: "OcrResult", text, score, regions: scoreLines(lines, answer.tokens) }, remainder };
+  return {
+    result: { type: "OcrResult", text, score, regions: scoreLines(lines, answer.tokens) },
+    remainder,
+  };
 }
 
 function readWhole(answer: RawAnswer): Reading {
   const { text, spans, remainder } = readPlainText(answer.text);
-  return { result: { type: "OcrResult", text, score: scoreOf(answer.tokens, spans), regions: [] }, remainder };
+  return {
+    result: { type: "OcrResult", text, score: scoreOf(answer.tokens, spans), regions: [] },
+    remainder,
+  };
 }

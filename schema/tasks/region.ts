@@ -8,7 +8,11 @@ export type RegionInput = Box & { readonly unit: "PIXEL" | "NORMALIZED" };
 const roundingMax = 1e-6;
 
 /** Refuses a region that is not a number, empty, inverted or outside the image. */
-export function checkRegion(path: readonly string[], region: RegionInput, size: Size): InputFault | null {
+export function checkRegion(
+  path: readonly string[],
+  region: RegionInput,
+  size: Size,
+): InputFault | null {
   const { width, height } = boundsOf(region, size);
   const axes = [
     { side: width, from: "x0", to: "x1" },
@@ -18,7 +22,12 @@ export function checkRegion(path: readonly string[], region: RegionInput, size: 
     for (const name of [from, to]) {
       const value = region[name];
       const isInside = value >= -roundingMax * side && value <= (1 + roundingMax) * side; // false for NaN
-      if (!isInside) return { path: [...path, name], message: `${name} is ${value}: outside the image.`, fix: `Give 0 to ${side}.` };
+      if (!isInside)
+        return {
+          path: [...path, name],
+          message: `${name} is ${value}: outside the image.`,
+          fix: `Give 0 to ${side}.`,
+        };
     }
     if (region[from] >= region[to]) {
       return {
@@ -34,8 +43,10 @@ export function checkRegion(path: readonly string[], region: RegionInput, size: 
 /** A checked region in pixels, inside the image. */
 export function pixelsOf(region: RegionInput, size: Size): Box {
   const bounds = boundsOf(region, size);
-  const x = (value: number) => Math.min(size.width, Math.max(0, value * (size.width / bounds.width)));
-  const y = (value: number) => Math.min(size.height, Math.max(0, value * (size.height / bounds.height)));
+  const x = (value: number) =>
+    Math.min(size.width, Math.max(0, value * (size.width / bounds.width)));
+  const y = (value: number) =>
+    Math.min(size.height, Math.max(0, value * (size.height / bounds.height)));
   return { x0: x(region.x0), y0: y(region.y0), x1: x(region.x1), y1: y(region.y1) };
 }
 

@@ -33,8 +33,15 @@ export const segment: VisionTask<SegmentInput> = {
 const expressionLengthMax = 500;
 
 /** Outlines scored by the tokens that draw them. */
-export function scoreInstances(outlines: readonly Outline[], tokens: readonly AnswerToken[]): SegmentedInstance[] {
-  return outlines.map(({ polygons, box, spans }) => ({ polygons, box, score: scoreOf(tokens, spans) }));
+export function scoreInstances(
+  outlines: readonly Outline[],
+  tokens: readonly AnswerToken[],
+): SegmentedInstance[] {
+  return outlines.map(({ polygons, box, spans }) => ({
+    polygons,
+    box,
+    score: scoreOf(tokens, spans),
+  }));
 }
 
 function read(answer: RawAnswer, size: Size): Reading {
@@ -47,8 +54,12 @@ function read(answer: RawAnswer, size: Size): Reading {
 }
 
 function checkSubject({ expression, region }: SegmentInput, size: Size): InputFault | null {
-  if (expression != null && region == null) return checkWords(["expression"], expression, expressionLengthMax);
+  if (expression != null && region == null)
+    return checkWords(["expression"], expression, expressionLengthMax);
   if (region != null && expression == null) return checkRegion(["region"], region, size);
-  const message = region == null ? "There is neither an expression nor a region." : "There are both an expression and a region.";
+  const message =
+    region == null
+      ? "There is neither an expression nor a region."
+      : "There are both an expression and a region.";
   return { path: [], message, fix: "Give exactly one of `expression` and `region`." };
 }

@@ -44,7 +44,11 @@ interface OtlpBody {
 export interface Collector {
   readonly endpoint: string;
   readonly spans: readonly TakenSpan[];
-  readonly requests: readonly { readonly url: string; readonly headers: Readonly<Record<string, unknown>>; readonly text: string }[];
+  readonly requests: readonly {
+    readonly url: string;
+    readonly headers: Readonly<Record<string, unknown>>;
+    readonly text: string;
+  }[];
   /** From now on it answers with this status; null: not at all. */
   answer(status: number | null): void;
 }
@@ -60,7 +64,8 @@ export async function startCollector(): Promise<Collector> {
     const text = Buffer.concat(chunks).toString();
     requests.push({ url: request.url ?? "", headers: request.headers, text });
     if (status === 200) spans.push(...spansIn(JSON.parse(text)));
-    if (status !== null) response.writeHead(status, { "content-type": "application/json" }).end("{}");
+    if (status !== null)
+      response.writeHead(status, { "content-type": "application/json" }).end("{}");
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {

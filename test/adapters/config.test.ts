@@ -7,7 +7,8 @@ function mistakesOf(env: Record<string, string>, overrides: Overrides = {}): str
   try {
     readConfig(env, overrides);
   } catch (error) {
-    if (error instanceof AppError && error.code === "SETTING_INVALID") return error.message.split("\n  ").slice(1);
+    if (error instanceof AppError && error.code === "SETTING_INVALID")
+      return error.message.split("\n  ").slice(1);
     throw error;
   }
   return [];
@@ -190,7 +191,9 @@ test("a secret that is refused is not shown", () => {
 test("the command line goes before the environment, and its mistakes are named after its setting", () => {
   expect(readConfig({ VEDERE_PORT: "1" }, { port: 2 }).port).toBe(2);
   expect(readConfig({ VEDERE_PORT: "1" }, { port: undefined }).port).toBe(1);
-  expect(mistakesOf({ VEDERE_PORT: "1" }, { port: "many" })).toEqual([expect.stringMatching(/^port: "many" is not/)]);
+  expect(mistakesOf({ VEDERE_PORT: "1" }, { port: "many" })).toEqual([
+    expect.stringMatching(/^port: "many" is not/),
+  ]);
 });
 
 test("an empty variable counts as unset", () => {

@@ -38,9 +38,18 @@ test("closing ends the waits in progress", async () => {
 });
 
 test("an upload's URL leads to the public address", async () => {
-  const ports = await connect(readConfig({}, { dataDir: folder, publicUrl: "https://vision.example.com/" }));
-  const target = await ports.images.createUpload("ten_1", { id: "upl_1", byteSize: 1, sha256: "0", expiresAt: Date.now() + 1_000 });
-  expect(target.url).toMatch(/^https:\/\/vision\.example\.com\/uploads\/upl_1\?expires=\d+&signature=[\w-]{43}$/);
+  const ports = await connect(
+    readConfig({}, { dataDir: folder, publicUrl: "https://vision.example.com/" }),
+  );
+  const target = await ports.images.createUpload("ten_1", {
+    id: "upl_1",
+    byteSize: 1,
+    sha256: "0",
+    expiresAt: Date.now() + 1_000,
+  });
+  expect(target.url).toMatch(
+    /^https:\/\/vision\.example\.com\/uploads\/upl_1\?expires=\d+&signature=[\w-]{43}$/,
+  );
   await ports.close();
 });
 
@@ -70,7 +79,10 @@ test("many first starts at once get one secret", async () => {
 
 test("a damaged secret is refused, not replaced", async () => {
   writeFileSync(join(folder, "secret.key"), "half");
-  await expect(serviceSecret(folder)).rejects.toMatchObject({ code: "SETTING_INVALID", message: expect.stringContaining("secret.key") });
+  await expect(serviceSecret(folder)).rejects.toMatchObject({
+    code: "SETTING_INVALID",
+    message: expect.stringContaining("secret.key"),
+  });
   expect(readFileSync(join(folder, "secret.key"), "utf8")).toBe("half");
 });
 

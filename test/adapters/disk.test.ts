@@ -1,4 +1,12 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -20,7 +28,9 @@ test("a file is written whole, in folders that need not exist, over an older one
 
 test("of many writers that create one file at once, the first wins and the others leave nothing behind", async () => {
   const path = join(folder, "file");
-  await Promise.all(["a", "b", "c"].map((text) => createFileDurably(path, [Buffer.from(text.repeat(3))])));
+  await Promise.all(
+    ["a", "b", "c"].map((text) => createFileDurably(path, [Buffer.from(text.repeat(3))])),
+  );
   const first = readFileSync(path, "utf8");
   expect(first).toMatch(/^(aaa|bbb|ccc)$/);
   await createFileDurably(path, [Buffer.from("late")]);

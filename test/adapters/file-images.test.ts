@@ -11,11 +11,20 @@ test("an upload's file is deleted a day after its URL has expired, when the next
   const folder = mkdtempSync(join(tmpdir(), "vedere-uploads-"));
   const sqlite = openSqlite(":memory:");
   const clock = fakeClock();
-  const { images, uploads } = fileImages(sqlite, clock, { folder, publicUrl: "http://127.0.0.1:4000", secret: "secret" });
+  const { images, uploads } = fileImages(sqlite, clock, {
+    folder,
+    publicUrl: "http://127.0.0.1:4000",
+    secret: "secret",
+  });
   const bytes = Buffer.from("picture");
   const prepare = async (id: string) => {
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    const { url } = await images.createUpload("ten_1", { id, byteSize: bytes.length, sha256, expiresAt: clock.now() + 60_000 });
+    const { url } = await images.createUpload("ten_1", {
+      id,
+      byteSize: bytes.length,
+      sha256,
+      expiresAt: clock.now() + 60_000,
+    });
     return new URL(url).searchParams.get("signature") ?? "";
   };
   async function* body() {

@@ -24,7 +24,14 @@ test("what a build writes is read back", () => {
     parity: { images: 6 },
     ready: true,
   });
-  expect(manifest).toMatchObject({ id: "tuned", base: "florence-2-base", licence: "MIT", files: [file], fault: null, tasks: null });
+  expect(manifest).toMatchObject({
+    id: "tuned",
+    base: "florence-2-base",
+    licence: "MIT",
+    files: [file],
+    fault: null,
+    tasks: null,
+  });
 });
 
 test("a model that its build found not ready has that as its fault", () => {

@@ -14,16 +14,22 @@ test("processes that start at once on an empty folder share one store, and take 
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-processes-"));
   const program = await bundle();
   const children = [1, 2, 3].map(() => spawnWith(program, dataDir));
-  const outputs = children.map(({ stdout }) => createInterface({ input: stdout ?? process.stdin })[Symbol.asyncIterator]());
-  const nextLines = () => Promise.all(outputs.map(async (output) => String((await output.next()).value)));
+  const outputs = children.map(({ stdout }) =>
+    createInterface({ input: stdout ?? process.stdin })[Symbol.asyncIterator](),
+  );
+  const nextLines = () =>
+    Promise.all(outputs.map(async (output) => String((await output.next()).value)));
 
   const secrets = await nextLines();
   const ports = await connect(readConfig({}, { dataDir }));
   expect(new Set([...secrets, ports.secret]).size).toBe(1);
 
   const sent = Array.from({ length: 150 }, (_, i) => `run_${i}`);
-  for (const runId of sent) await ports.queue.send({ version: 1, tenantId: `ten_${runId.length}`, runId });
-  await expect.poll(() => ports.queue.depth(), { timeout: 20_000 }).toEqual({ visible: 0, inFlight: 0, dead: 0, oldestAgeMs: 0 });
+  for (const runId of sent)
+    await ports.queue.send({ version: 1, tenantId: `ten_${runId.length}`, runId });
+  await expect
+    .poll(() => ports.queue.depth(), { timeout: 20_000 })
+    .toEqual({ visible: 0, inFlight: 0, dead: 0, oldestAgeMs: 0 });
   for (const { stdin } of children) stdin?.end();
   const taken: string[] = (await nextLines()).flatMap((line) => JSON.parse(line));
   expect(taken.sort()).toEqual([...sent].sort());

@@ -31,7 +31,8 @@ test("a commit is on the disk before it is reported, and readers do not wait for
 
 test("a transaction that fails changes nothing, and the next one works", () => {
   const sqlite = openSqlite(path);
-  const insert = (id: string) => sqlite.run("INSERT INTO tenants (id, name, created_at) VALUES (?, 'name', 1)", id);
+  const insert = (id: string) =>
+    sqlite.run("INSERT INTO tenants (id, name, created_at) VALUES (?, 'name', 1)", id);
   const failing = () =>
     sqlite.write(() => {
       insert("ten_1");
@@ -46,11 +47,21 @@ test("a transaction that fails changes nothing, and the next one works", () => {
 test("a full disk is an INTERNAL error with a fix, loses nothing, and is over when there is space again", () => {
   const sqlite = openSqlite(path);
   const store = () =>
-    sqlite.write(() => sqlite.run("INSERT INTO tenants (id, name, created_at) VALUES (?, ?, 1)", "ten_1", "x".repeat(100_000)));
+    sqlite.write(() =>
+      sqlite.run(
+        "INSERT INTO tenants (id, name, created_at) VALUES (?, ?, 1)",
+        "ten_1",
+        "x".repeat(100_000),
+      ),
+    );
   const pages = sqlite.first("PRAGMA page_count");
   sqlite.first(`PRAGMA max_page_count = ${pages ? integer(pages, "page_count") : 0}`);
   expect(store).toThrow(
-    expect.objectContaining({ code: "INTERNAL", message: expect.stringContaining(path), fix: expect.stringContaining("space") }),
+    expect.objectContaining({
+      code: "INTERNAL",
+      message: expect.stringContaining(path),
+      fix: expect.stringContaining("space"),
+    }),
   );
   expect(sqlite.all("SELECT id FROM tenants")).toEqual([]);
   sqlite.first("PRAGMA max_page_count = 1000000");
@@ -63,13 +74,20 @@ test("a file of a newer release is refused and left alone", () => {
   newer.run("PRAGMA user_version = 99");
   newer.close();
   expect(() => openSqlite(path)).toThrow(
-    expect.objectContaining({ code: "SETTING_INVALID", message: expect.stringContaining("version 99") }),
+    expect.objectContaining({
+      code: "SETTING_INVALID",
+      message: expect.stringContaining("version 99"),
+    }),
   );
 });
 
 test("a path that cannot be a database is an INTERNAL error with its path and a fix", () => {
   const nowhere = join(folder, "none", "vedere.db");
   expect(() => openSqlite(nowhere)).toThrow(
-    expect.objectContaining({ code: "INTERNAL", message: expect.stringContaining(nowhere), fix: expect.any(String) }),
+    expect.objectContaining({
+      code: "INTERNAL",
+      message: expect.stringContaining(nowhere),
+      fix: expect.any(String),
+    }),
   );
 });

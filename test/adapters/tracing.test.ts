@@ -11,10 +11,25 @@ const quiet = () => {};
 
 test("a trace goes on from process to process by its traceparent", async () => {
   const collector = await startCollector();
-  const gateway = await openTracing({ endpoint: collector.endpoint, serviceName: "gateway", warn: quiet });
-  const worker = await openTracing({ endpoint: collector.endpoint, serviceName: "worker", warn: quiet });
-  const stored = await gateway.span("POST /graphql", { kind: "server", parent: caller, attributes: { id: "req_1" } }, (request) =>
-    gateway.span("run enqueue", { kind: "producer", parent: request.traceparent }, async (span) => span.traceparent),
+  const gateway = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "gateway",
+    warn: quiet,
+  });
+  const worker = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "worker",
+    warn: quiet,
+  });
+  const stored = await gateway.span(
+    "POST /graphql",
+    { kind: "server", parent: caller, attributes: { id: "req_1" } },
+    (request) =>
+      gateway.span(
+        "run enqueue",
+        { kind: "producer", parent: request.traceparent },
+        async (span) => span.traceparent,
+      ),
   );
   await worker.span("run attempt", { kind: "consumer", parent: stored }, async (attempt) => {
     attempt.set({ tasks: 2, status: "SUCCEEDED", cached: false });
@@ -24,21 +39,34 @@ test("a trace goes on from process to process by its traceparent", async () => {
 
   const named = new Map(collector.spans.map((span) => [span.name, span]));
   const parentOf = (name: string) => named.get(name)?.parentSpanId;
-  expect([...named.keys()].sort()).toEqual(["POST /graphql", "run attempt", "run enqueue", "vision"]);
-  expect(new Set(collector.spans.map(({ traceId }) => traceId))).toEqual(new Set(["0af7651916cd43dd8448eb211c80319c"]));
+  expect([...named.keys()].sort()).toEqual([
+    "POST /graphql",
+    "run attempt",
+    "run enqueue",
+    "vision",
+  ]);
+  expect(new Set(collector.spans.map(({ traceId }) => traceId))).toEqual(
+    new Set(["0af7651916cd43dd8448eb211c80319c"]),
+  );
   expect(parentOf("POST /graphql")).toBe("b7ad6b7169203331");
   expect(parentOf("run enqueue")).toBe(named.get("POST /graphql")?.spanId);
   expect(parentOf("run attempt")).toBe(named.get("run enqueue")?.spanId);
   expect(parentOf("vision")).toBe(named.get("run attempt")?.spanId);
   expect(stored).toBe(`00-0af7651916cd43dd8448eb211c80319c-${named.get("run enqueue")?.spanId}-01`);
-  expect(collector.spans.map(({ name, kind, service }) => `${service} ${name} ${kind}`).sort()).toEqual([
+  expect(
+    collector.spans.map(({ name, kind, service }) => `${service} ${name} ${kind}`).sort(),
+  ).toEqual([
     "gateway POST /graphql 2",
     "gateway run enqueue 4",
     "worker run attempt 5",
     "worker vision 1",
   ]);
   expect(named.get("POST /graphql")?.attributes).toEqual({ id: "req_1" });
-  expect(named.get("run attempt")?.attributes).toEqual({ tasks: 2, status: "SUCCEEDED", cached: false });
+  expect(named.get("run attempt")?.attributes).toEqual({
+    tasks: 2,
+    status: "SUCCEEDED",
+    cached: false,
+  });
 });
 
 test.each([
@@ -52,7 +80,11 @@ test.each([
   ["another text", "caller"],
 ])("a trace begins anew where the caller sends %s", async (_, parent) => {
   const collector = await startCollector();
-  const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "gateway", warn: quiet });
+  const tracing = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "gateway",
+    warn: quiet,
+  });
   await tracing.span("work", { parent }, async () => {});
   await tracing.close();
   expect(collector.spans).toMatchObject([{ name: "work", parentSpanId: null }]);
@@ -61,16 +93,30 @@ test.each([
 
 test("a later version of traceparent is read as far as it is known", async () => {
   const collector = await startCollector();
-  const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "gateway", warn: quiet });
+  const tracing = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "gateway",
+    warn: quiet,
+  });
   await tracing.span("work", { parent: `01${caller.slice(2)}-more` }, async () => {});
   await tracing.close();
-  expect(collector.spans).toMatchObject([{ traceId: "0af7651916cd43dd8448eb211c80319c", parentSpanId: "b7ad6b7169203331" }]);
+  expect(collector.spans).toMatchObject([
+    { traceId: "0af7651916cd43dd8448eb211c80319c", parentSpanId: "b7ad6b7169203331" },
+  ]);
 });
 
 test("a caller who records nothing has nothing recorded, and its trace goes on", async () => {
   const collector = await startCollector();
-  const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "gateway", warn: quiet });
-  const inside = await tracing.span("work", { parent: caller.replace(/1$/, "0") }, async ({ traceparent }) => traceparent);
+  const tracing = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "gateway",
+    warn: quiet,
+  });
+  const inside = await tracing.span(
+    "work",
+    { parent: caller.replace(/1$/, "0") },
+    async ({ traceparent }) => traceparent,
+  );
   await tracing.close();
   expect(inside).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[\da-f]{16}-00$/);
   expect(collector.requests).toEqual([]);
@@ -78,7 +124,11 @@ test("a caller who records nothing has nothing recorded, and its trace goes on",
 
 test("an error marks its span by its code alone, and is thrown on unchanged", async () => {
   const collector = await startCollector();
-  const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "worker", warn: quiet });
+  const tracing = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "worker",
+    warn: quiet,
+  });
   const errors = [new AppError("SOURCE_CORRUPT", "the image says SECRET"), new TypeError("SECRET")];
   for (const error of errors) {
     const failing = tracing.span("work", {}, async () => {
@@ -96,7 +146,11 @@ test("an error marks its span by its code alone, and is thrown on unchanged", as
 
 test("what is over already keeps its times", async () => {
   const collector = await startCollector();
-  const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "worker", warn: quiet });
+  const tracing = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "worker",
+    warn: quiet,
+  });
   const at = Date.UTC(2026, 0, 1);
   await tracing.span("queue wait", { at, until: at + 1_500 }, async () => {});
   await tracing.close();
@@ -111,14 +165,17 @@ test("the collector gets the headers that it asks for", async () => {
   });
   await tracing.span("work", {}, async () => {});
   await tracing.close();
-  expect(collector.requests).toMatchObject([{ url: "/v1/traces", headers: { authorization: "Bearer token" } }]);
+  expect(collector.requests).toMatchObject([
+    { url: "/v1/traces", headers: { authorization: "Bearer token" } },
+  ]);
 });
 
 test("an outage of the collector is told once, and the work goes on", async () => {
   const collector = await startCollector();
   vi.stubEnv("OTEL_BSP_SCHEDULE_DELAY", "1");
   const told: string[] = [];
-  const warn = (message: string, fields: object) => told.push(`${message} ${JSON.stringify(fields)}`);
+  const warn = (message: string, fields: object) =>
+    told.push(`${message} ${JSON.stringify(fields)}`);
   const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "worker", warn });
   vi.unstubAllEnvs();
   const work = () => tracing.span("work", {}, async () => "done");
@@ -134,14 +191,20 @@ test("an outage of the collector is told once, and the work goes on", async () =
   await answered(400);
   await expect.poll(() => told).toHaveLength(2);
   await tracing.close();
-  expect(told[0]).toMatch(/^the collector of traces does not take spans, which are lost .*127\.0\.0\.1:\d+.*Bad Request/);
+  expect(told[0]).toMatch(
+    /^the collector of traces does not take spans, which are lost .*127\.0\.0\.1:\d+.*Bad Request/,
+  );
   expect(collector.spans).toHaveLength(1);
 });
 
 test("a collector that never answers holds nobody up, and not the end for more than two seconds", async () => {
   const collector = await startCollector();
   collector.answer(null);
-  const tracing = await openTracing({ endpoint: collector.endpoint, serviceName: "worker", warn: quiet });
+  const tracing = await openTracing({
+    endpoint: collector.endpoint,
+    serviceName: "worker",
+    warn: quiet,
+  });
   await tracing.span("work", {}, async () => {});
   const from = performance.now();
   await tracing.close();
@@ -155,7 +218,11 @@ test("a collector that is known to be down is not waited for at the end", async 
   const port = await closedPort();
   vi.stubEnv("OTEL_BSP_SCHEDULE_DELAY", "1");
   const warn = vi.fn();
-  const tracing = await openTracing({ endpoint: `http://127.0.0.1:${port}`, serviceName: "worker", warn });
+  const tracing = await openTracing({
+    endpoint: `http://127.0.0.1:${port}`,
+    serviceName: "worker",
+    warn,
+  });
   vi.unstubAllEnvs();
   await tracing.span("work", {}, async () => {});
   await expect.poll(() => warn.mock.calls.length, { timeout: 5_000 }).toBe(1);
@@ -183,7 +250,10 @@ test("without an endpoint, nothing of OpenTelemetry is loaded", () => {
     const { createRequire } = await import("node:module");
     const loaded = Object.keys(createRequire(import.meta.url).cache).filter((file) => file.includes("@opentelemetry"));
     process.stdout.write(String(loaded.length > 0));`;
-  const loads = (...args: string[]) => execFileSync(process.execPath, ["--input-type=module", "-e", script, ...args], { encoding: "utf8" });
+  const loads = (...args: string[]) =>
+    execFileSync(process.execPath, ["--input-type=module", "-e", script, ...args], {
+      encoding: "utf8",
+    });
   expect(loads()).toBe("false");
   expect(loads("http://127.0.0.1:4318")).toBe("true");
 });

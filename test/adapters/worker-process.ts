@@ -11,7 +11,12 @@ process.stdin.once("end", () => stop.abort()).resume();
 
 const taken: string[] = [];
 while (!stop.signal.aborted) {
-  for (const lease of await ports.queue.receive({ max: 3, waitMs: 25_000, leaseMs: 30_000, signal: stop.signal })) {
+  for (const lease of await ports.queue.receive({
+    max: 3,
+    waitMs: 25_000,
+    leaseMs: 30_000,
+    signal: stop.signal,
+  })) {
     taken.push(lease.message.runId);
     await ports.queue.remove(lease);
   }

@@ -14,7 +14,10 @@ const viewer = "{ viewer { tenant { id name } keyId } }";
 test("a key tells its tenant", async () => {
   const { status, body } = await gateway.ask(viewer);
   expect(status).toBe(200);
-  expect(body.data.viewer).toEqual({ tenant: { id: "ada", name: "ada" }, keyId: gateway.keys.ada.slice(9, 31) });
+  expect(body.data.viewer).toEqual({
+    tenant: { id: "ada", name: "ada" },
+    keyId: gateway.keys.ada.slice(9, 31),
+  });
 });
 
 test("the scheme's name may be written in any case", async () => {
@@ -39,7 +42,12 @@ test("a missing, malformed or unknown key is answered 401, before a byte is pars
       expect(status).toBe(401);
       expect(sent.get("www-authenticate")).toBe('Bearer realm="vedere"');
       expect(body).toEqual({
-        errors: [{ message: expect.stringContaining("Authorization: Bearer vdr_live_"), extensions: { code: "UNAUTHENTICATED" } }],
+        errors: [
+          {
+            message: expect.stringContaining("Authorization: Bearer vdr_live_"),
+            extensions: { code: "UNAUTHENTICATED" },
+          },
+        ],
       });
     }
   }
@@ -51,7 +59,9 @@ test("an unknown key, a wrong secret and a revoked key are answered with the sam
   const revoked = mintKey(grantOf("ada"), "x", 0);
   await gateway.ports.tenants.createKey({ ...revoked.key, revokedAt: 1 });
   const answers = await Promise.all(
-    [own.text, revoked.text, mintKey(grantOf("ada"), "x", 0).text].map((text) => gateway.ask(viewer, {}, `Bearer ${text}`)),
+    [own.text, revoked.text, mintKey(grantOf("ada"), "x", 0).text].map((text) =>
+      gateway.ask(viewer, {}, `Bearer ${text}`),
+    ),
   );
   expect(answers.map(({ status }) => status)).toEqual([401, 401, 401]);
   expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);

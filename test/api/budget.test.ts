@@ -18,7 +18,10 @@ describe("the rate limit", () => {
   test("takes what a run is planned to cost, and refuses with the time to wait", async () => {
     const now = { ms: 1_000_000 };
     const gateway = await startAt(now, rate);
-    const create = async () => gateway.ask(runCreate.replace("message fix", "message fix retryAfterMs"), { input: await runInput() });
+    const create = async () =>
+      gateway.ask(runCreate.replace("message fix", "message fix retryAfterMs"), {
+        input: await runInput(),
+      });
     const first = (await create()).body;
     expect(first.extensions.cost).toEqual({
       requested: caption,
@@ -33,13 +36,22 @@ describe("the rate limit", () => {
       run: null,
       userErrors: [{ code: "RATE_LIMITED", path: ["input"], retryAfterMs: waitMs }],
     });
-    expect(second.extensions.cost).toMatchObject({ requested: caption, actual: 0, remaining: 300 - caption });
+    expect(second.extensions.cost).toMatchObject({
+      requested: caption,
+      actual: 0,
+      remaining: 300 - caption,
+    });
     now.ms += waitMs - 1;
     expect((await create()).body.data.runCreate.run).toBeNull();
     now.ms += 1;
     expect((await create()).body.data.runCreate.run.status).toBe("QUEUED");
     const { rateLimit } = (await gateway.ask(limit)).body.data.viewer;
-    expect(rateLimit).toEqual({ capacity: 300, remaining: 0, restorePerSecond: 10, resetAt: new Date(now.ms + 30_000).toISOString() });
+    expect(rateLimit).toEqual({
+      capacity: 300,
+      remaining: 0,
+      restorePerSecond: 10,
+      resetAt: new Date(now.ms + 30_000).toISOString(),
+    });
   });
 
   test("is a tenant's own", async () => {
@@ -55,15 +67,23 @@ describe("the rate limit", () => {
     const gateway = await startForTest({ work: { ...rate, burstUnits: 10_000 } }, (ports) => ({
       ...ports,
       clock: { now: () => now.ms },
-      runs: { ...ports.runs, create: (...args) => (broken ? Promise.reject(new Error("disk")) : ports.runs.create(...args)) },
+      runs: {
+        ...ports.runs,
+        create: (...args) =>
+          broken ? Promise.reject(new Error("disk")) : ports.runs.create(...args),
+      },
     }));
     const input = await runInput({ idempotencyKey: "once" });
     const left = async () => (await gateway.ask(limit)).body.data.viewer.rateLimit.remaining;
     await gateway.ask(runCreate, { input });
     expect(await left()).toBe(10_000 - caption);
-    expect((await gateway.ask(runCreate, { input })).body).toMatchObject({ data: { runCreate: { replayed: true } } });
+    expect((await gateway.ask(runCreate, { input })).body).toMatchObject({
+      data: { runCreate: { replayed: true } },
+    });
     broken = true;
-    expect((await gateway.ask(runCreate, { input: await runInput() })).body.errors[0].extensions.code).toBe("INTERNAL");
+    expect(
+      (await gateway.ask(runCreate, { input: await runInput() })).body.errors[0].extensions.code,
+    ).toBe("INTERNAL");
     expect(await left()).toBe(10_000 - caption);
   });
 
@@ -73,8 +93,14 @@ describe("the rate limit", () => {
     const payload = "{ userErrors { code } }";
     const tasks = [{ caption: {} }, { readText: {} }];
     const spelled = [
-      [`mutation { runCreate(input: { source: ${source}, tasks: [{ caption: {} }, { readText: {} }] }) ${payload} }`, {}],
-      [`mutation ($tasks: [TaskInput!]!) { runCreate(input: { source: ${source}, tasks: $tasks }) ${payload} }`, { tasks }],
+      [
+        `mutation { runCreate(input: { source: ${source}, tasks: [{ caption: {} }, { readText: {} }] }) ${payload} }`,
+        {},
+      ],
+      [
+        `mutation ($tasks: [TaskInput!]!) { runCreate(input: { source: ${source}, tasks: $tasks }) ${payload} }`,
+        { tasks },
+      ],
       [
         `mutation ($t: [TaskInput!]! = [{ caption: {} }, { readText: {} }]) { runCreate(input: { source: ${source}, tasks: $t }) ${payload} }`,
         {},
@@ -99,14 +125,23 @@ describe("the rate limit", () => {
       );
     }
     const twice = `mutation { a: runCreate(input: { source: ${source}, tasks: [{ caption: {} }] }) ${payload} b: runCreate(input: { source: ${source}, tasks: [{ caption: {} }] }) ${payload} }`;
-    expect((await gateway.ask(twice)).body.extensions.cost).toMatchObject({ requested: 2 * caption, actual: 2 * caption });
+    expect((await gateway.ask(twice)).body.extensions.cost).toMatchObject({
+      requested: 2 * caption,
+      actual: 2 * caption,
+    });
   });
 
   test("is not there where none is set, and a question about nothing costs nothing", async () => {
     const gateway = await startForTest();
     expect((await gateway.ask(limit)).body).toEqual({ data: { viewer: { rateLimit: null } } });
     const { body } = await gateway.ask(runCreate, { input: await runInput() });
-    expect(body.extensions.cost).toEqual({ requested: caption, actual: caption, remaining: null, restorePerSecond: null, resetAt: null });
+    expect(body.extensions.cost).toEqual({
+      requested: caption,
+      actual: caption,
+      remaining: null,
+      restorePerSecond: null,
+      resetAt: null,
+    });
   });
 });
 
@@ -128,18 +163,26 @@ test("a month's quota ends with what the ledger holds, and comes back with the n
     },
   }));
   const ask = async () =>
-    (await gateway.ask(runCreate.replace("message fix", "message retryAfterMs"), { input: await runInput() })).body.data.runCreate;
+    (
+      await gateway.ask(runCreate.replace("message fix", "message retryAfterMs"), {
+        input: await runInput(),
+      })
+    ).body.data.runCreate;
   used = 1_000 - caption;
   expect((await ask()).userErrors).toEqual([]);
   used += 1;
-  expect((await ask()).userErrors).toMatchObject([{ code: "QUOTA_EXCEEDED", retryAfterMs: 3_600_000 }]);
+  expect((await ask()).userErrors).toMatchObject([
+    { code: "QUOTA_EXCEEDED", retryAfterMs: 3_600_000 },
+  ]);
   now.ms += 3_600_000;
   expect((await ask()).userErrors).toEqual([]);
 });
 
 test("a tenant's unfinished runs are capped as the operator says", async () => {
   const gateway = await startForTest({ work: { unfinishedRuns: 1 } });
-  const ask = async (key: string) => (await gateway.ask(runCreate, { input: await runInput() }, `Bearer ${key}`)).body.data.runCreate;
+  const ask = async (key: string) =>
+    (await gateway.ask(runCreate, { input: await runInput() }, `Bearer ${key}`)).body.data
+      .runCreate;
   expect((await ask(gateway.keys.ada)).userErrors).toEqual([]);
   expect((await ask(gateway.keys.ada)).userErrors).toMatchObject([{ code: "QUEUE_FULL" }]);
   expect((await ask(gateway.keys.bob)).userErrors).toEqual([]);

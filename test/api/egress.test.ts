@@ -65,7 +65,10 @@ test.each([
   ["localhost", "not an IP address"],
   ["", "not an IP address"],
 ])("%s is refused: %s", (address, name) => {
-  expect(specialRangeOf(address)).toMatchObject({ name, source: expect.stringMatching(/^(RFC \d+|learn\.microsoft\.com)/) });
+  expect(specialRangeOf(address)).toMatchObject({
+    name,
+    source: expect.stringMatching(/^(RFC \d+|learn\.microsoft\.com)/),
+  });
 });
 
 test.each([

@@ -12,7 +12,8 @@ afterAll(() => gateway.close());
 const newRun = async (from = gateway): Promise<string> =>
   (await from.ask(runCreate, { input: await runInput() })).body.data.runCreate.run.id;
 
-const query = "subscription ($id: ID!) { runProgress(id: $id) { id status tasks { name error { code } } } }";
+const query =
+  "subscription ($id: ID!) { runProgress(id: $id) { id status tasks { name error { code } } } }";
 
 const post = (body: object, init: RequestInit = {}, key = gateway.keys.ada, url = gateway.url) =>
   fetch(`${url}/graphql/stream`, {
@@ -52,22 +53,39 @@ test("a finished run is one event and the end", async () => {
   const response = await post({ query, variables: { id } });
   expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
   const events = (await response.text()).split("\n\n").filter((event) => event.startsWith("event"));
-  expect(events).toEqual([expect.stringMatching(/^event: next\ndata: \{"data":\{"runProgress":.*CANCELED/), "event: complete\ndata:"]);
+  expect(events).toEqual([
+    expect.stringMatching(/^event: next\ndata: \{"data":\{"runProgress":.*CANCELED/),
+    "event: complete\ndata:",
+  ]);
 });
 
 test.each([
   ["an unknown run", { query, variables: { id: "run_unknown" } }, "NOT_FOUND"],
   ["a syntax error", { query: "subscription {" }, "GRAPHQL_VALIDATION_FAILED"],
-  ["an unknown field", { query: 'subscription { runProgres(id: "x") { id } }' }, "GRAPHQL_VALIDATION_FAILED"],
+  [
+    "an unknown field",
+    { query: 'subscription { runProgres(id: "x") { id } }' },
+    "GRAPHQL_VALIDATION_FAILED",
+  ],
   [
     "too many aliases",
-    { query: `subscription { runProgress(id: "x") { ${Array.from({ length: 31 }, (_, i) => `a${i}: id`).join(" ")} } }` },
+    {
+      query: `subscription { runProgress(id: "x") { ${Array.from({ length: 31 }, (_, i) => `a${i}: id`).join(" ")} } }`,
+    },
     "31 aliases",
   ],
-  ["too many tokens", { query: `subscription { runProgress(id: "x") { ${"id ".repeat(2_100)} } }` }, "2000 tokens"],
+  [
+    "too many tokens",
+    { query: `subscription { runProgress(id: "x") { ${"id ".repeat(2_100)} } }` },
+    "2000 tokens",
+  ],
   ["a variable of another type", { query, variables: { id: {} } }, "GRAPHQL_VALIDATION_FAILED"],
   ["a query", { query: "{ viewer { keyId } }" }, "BAD_REQUEST"],
-  ["a mutation", { query: 'mutation { runCancel(input: { runId: "x" }) { run { id } } }' }, "BAD_REQUEST"],
+  [
+    "a mutation",
+    { query: 'mutation { runCancel(input: { runId: "x" }) { run { id } } }' },
+    "BAD_REQUEST",
+  ],
 ])("%s is answered with its error and the end", async (_what, body, expected) => {
   const text = await (await post(body)).text();
   expect(text).toContain(expected);
@@ -79,13 +97,17 @@ test.each([
 test("another tenant's run is answered like an unknown one", async () => {
   const id = await newRun();
   const [theirs, unknown] = await Promise.all(
-    [id, "run_unknown"].map(async (runId) => (await post({ query, variables: { id: runId } }, {}, gateway.keys.bob)).text()),
+    [id, "run_unknown"].map(async (runId) =>
+      (await post({ query, variables: { id: runId } }, {}, gateway.keys.bob)).text(),
+    ),
   );
   expect(theirs).toBe(unknown);
 });
 
 test("the event stream keeps the gateway's rules on method, type and size", async () => {
-  expect((await send(`${gateway.url}/graphql/stream`, { method: "PUT", body: "x" })).status).toBe(405);
+  expect((await send(`${gateway.url}/graphql/stream`, { method: "PUT", body: "x" })).status).toBe(
+    405,
+  );
   expect((await post({ query: `#${"x".repeat(65_536)}` })).status).toBe(400);
 });
 
@@ -104,7 +126,12 @@ test("who hangs up is no longer waited for", async () => {
   }));
   const hangUp = new AbortController();
   const id = await newRun(own);
-  const response = await post({ query, variables: { id } }, { signal: hangUp.signal }, own.keys.ada, own.url);
+  const response = await post(
+    { query, variables: { id } },
+    { signal: hangUp.signal },
+    own.keys.ada,
+    own.url,
+  );
   await response.body?.getReader().read();
   await expect.poll(() => waits).toBe(1);
   hangUp.abort();

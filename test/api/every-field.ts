@@ -9,7 +9,9 @@ import {
 } from "graphql";
 
 /** Every query and mutation of the schema, each as an operation that it takes: a new field is there on the day it is added. */
-export function everyOperation(schema: GraphQLSchema): { readonly name: string; readonly query: string }[] {
+export function everyOperation(
+  schema: GraphQLSchema,
+): { readonly name: string; readonly query: string }[] {
   const roots = { query: schema.getQueryType(), mutation: schema.getMutationType() };
   return Object.entries(roots).flatMap(([kind, root]) =>
     Object.values(root?.getFields() ?? {}).map(({ name, args, type }) => {
@@ -42,7 +44,9 @@ export function smallest(type: GraphQLInputType): string {
 
 /** The arguments without which a field cannot be asked for, each as small as it can be. */
 export function requiredArguments(args: readonly GraphQLArgument[]): string {
-  const required = args.filter(({ type, defaultValue }) => isNonNullType(type) && defaultValue === undefined);
+  const required = args.filter(
+    ({ type, defaultValue }) => isNonNullType(type) && defaultValue === undefined,
+  );
   return required.map(({ name, type }) => ` ${name}: ${smallest(type)}`).join("");
 }
 

@@ -8,13 +8,27 @@ import type { AppError } from "../../core/errors.ts";
 /** Answers names from a table, as a resolver in the caller's hands could. */
 function resolver(names: Readonly<Record<string, readonly string[]>>): LookupFunction {
   return (hostname, _options, callback) => {
-    const addresses = (names[hostname] ?? []).map((address) => ({ address, family: address.includes(":") ? 6 : 4 }));
+    const addresses = (names[hostname] ?? []).map((address) => ({
+      address,
+      family: address.includes(":") ? 6 : 4,
+    }));
     process.nextTick(() => callback(null, addresses));
   };
 }
 
-const guarded: FetchSettings = { allowPrivate: false, totalMs: 2_000, idleMs: 300, redirectsMax: 3, bytesMax: 1_000, lookup: resolver({}) };
-const open: FetchSettings = { ...guarded, allowPrivate: true, lookup: resolver({ "images.test": ["127.0.0.1"] }) };
+const guarded: FetchSettings = {
+  allowPrivate: false,
+  totalMs: 2_000,
+  idleMs: 300,
+  redirectsMax: 3,
+  bytesMax: 1_000,
+  lookup: resolver({}),
+};
+const open: FetchSettings = {
+  ...guarded,
+  allowPrivate: true,
+  lookup: resolver({ "images.test": ["127.0.0.1"] }),
+};
 
 /** Every connection that anything in this process tries to make. */
 const dialled = vi.spyOn(Socket.prototype, "connect");
@@ -82,8 +96,14 @@ test.each([
   [["64:ff9b::a9fe:a9fe"]],
 ])("a name that leads to %s is refused and nothing is dialled", async (addresses) => {
   const events = vi.spyOn(Socket.prototype, "emit");
-  const attempts = () => events.mock.calls.filter(([event]: unknown[]) => event === "connectionAttempt").length;
-  expect(await codeOf("https://rebind.test/", { ...guarded, lookup: resolver({ "rebind.test": addresses }) })).toBe("SOURCE_BLOCKED");
+  const attempts = () =>
+    events.mock.calls.filter(([event]: unknown[]) => event === "connectionAttempt").length;
+  expect(
+    await codeOf("https://rebind.test/", {
+      ...guarded,
+      lookup: resolver({ "rebind.test": addresses }),
+    }),
+  ).toBe("SOURCE_BLOCKED");
   expect(attempts()).toBe(0);
   await codeOf("http://images.test:1/", open);
   expect(attempts()).toBe(1); // the spy does see a dial
@@ -94,7 +114,10 @@ test("a socket that reached a private address all the same is cut before a byte 
   const url = new URL(await serve((_request, response) => response.end("secret")));
   const connect = guardedConnector(guarded);
   const failed = new Promise((resolve) => {
-    connect({ hostname: url.hostname, host: url.host, protocol: "http:", port: url.port }, (...[error]) => resolve(error));
+    connect(
+      { hostname: url.hostname, host: url.host, protocol: "http:", port: url.port },
+      (...[error]) => resolve(error),
+    );
   });
   expect(await failed).toMatchObject({ code: "SOURCE_BLOCKED" });
 });
@@ -134,7 +157,9 @@ test("three redirects are followed, a fourth is not", async () => {
 test.each(["ftp://example.com/", "http://user:password@127.0.0.1/", "file:///etc/passwd"])(
   "a redirect to %s is refused",
   async (location) => {
-    const url = await serve((_request, response) => response.writeHead(302, { location }).end("see there"));
+    const url = await serve((_request, response) =>
+      response.writeHead(302, { location }).end("see there"),
+    );
     dialled.mockClear();
     expect(await codeOf(url, open)).toBe("SOURCE_BLOCKED");
     expect(dialled).toHaveBeenCalledTimes(1); // the server itself, nothing after it
@@ -149,18 +174,25 @@ test.each([
   expect(await codeOf(url, open)).toBe("SOURCE_UNREACHABLE");
 });
 
-test.each([204, 206, 304, 401, 404, 500])("status %i is told, and its body not taken", async (status) => {
-  const url = await serve((_request, response) =>
-    response.writeHead(status).end(status === 204 || status === 304 ? undefined : "x".repeat(900)),
-  );
-  await expect(fetchImage(url, open)).rejects.toMatchObject({
-    code: "SOURCE_UNREACHABLE",
-    message: expect.stringContaining(String(status)),
-  });
-});
+test.each([204, 206, 304, 401, 404, 500])(
+  "status %i is told, and its body not taken",
+  async (status) => {
+    const url = await serve((_request, response) =>
+      response
+        .writeHead(status)
+        .end(status === 204 || status === 304 ? undefined : "x".repeat(900)),
+    );
+    await expect(fetchImage(url, open)).rejects.toMatchObject({
+      code: "SOURCE_UNREACHABLE",
+      message: expect.stringContaining(String(status)),
+    });
+  },
+);
 
 test("too many bytes are refused: announced ones at once, others while they come", async () => {
-  const announced = await serve((_request, response) => response.writeHead(200, { "content-length": "1001" }).write("x"));
+  const announced = await serve((_request, response) =>
+    response.writeHead(200, { "content-length": "1001" }).write("x"),
+  );
   expect(await codeOf(announced, open)).toBe("SOURCE_TOO_LARGE");
   let sent = 0;
   const endless = await serve((_request, response) => {
@@ -177,7 +209,10 @@ test("too many bytes are refused: announced ones at once, others while they come
 test("a server that falls silent is left after idleMs, one that drips after totalMs", async () => {
   const silent = await serve((_request, response) => void response.write("x"));
   const started = performance.now();
-  await expect(fetchImage(silent, open)).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE", message: expect.stringContaining("0.3 s") });
+  await expect(fetchImage(silent, open)).rejects.toMatchObject({
+    code: "SOURCE_UNREACHABLE",
+    message: expect.stringContaining("0.3 s"),
+  });
   expect(performance.now() - started).toBeLessThan(1_900);
 
   const dripping = await serve((_request, response) => {

@@ -14,7 +14,9 @@ afterAll(() => gateway.close());
 test("on this machine, / is GraphiQL with the local key, and loads nothing from elsewhere", async () => {
   const { status, headers, body } = await send(gateway.url);
   expect(status).toBe(200);
-  expect(headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self';.*frame-ancestors 'none'$/);
+  expect(headers.get("content-security-policy")).toMatch(
+    /^default-src 'none'; script-src 'self';.*frame-ancestors 'none'$/,
+  );
   expect(headers.get("cache-control")).toBe("no-store");
   expect(body).toContain('data-key="vdr_live_local"');
   expect(body).not.toMatch(/https?:\/\//);
@@ -50,13 +52,18 @@ test.each([
   ["::ffff:127.0.0.1", "127.0.0.1:4000"],
   ["::1", "[::1]:4000"],
 ])("the page is there for %s as %s", async (address, host) => {
-  expect((await graphiqlPages(null)(new Request("http://gateway/", { headers: { host } }), address))?.status).toBe(200);
+  expect(
+    (await graphiqlPages(null)(new Request("http://gateway/", { headers: { host } }), address))
+      ?.status,
+  ).toBe(200);
 });
 
 test("without the option there is no page", async () => {
   const plain = await startForTest();
   for (const path of ["/", "/graphiql/page.js"])
-    expect((await send(`${plain.url}${path}`, { headers: { accept: "text/html" } })).status).toBe(404);
+    expect((await send(`${plain.url}${path}`, { headers: { accept: "text/html" } })).status).toBe(
+      404,
+    );
 });
 
 test("every example fits the schema, and the first one is taken as it stands", async () => {
@@ -67,6 +74,12 @@ test("every example fits the schema, and the first one is taken as it stands", a
     expect(getOperationAST(document)?.name?.value).toMatch(/^\w+$/);
   }
   const [first] = examples;
-  const { body } = await gateway.ask(first?.query.replace("waitMs: 30000", "waitMs: 0") ?? "", first?.variables);
-  expect(body.data.runCreate).toMatchObject({ run: { status: "QUEUED", image: { width: 224 } }, userErrors: [] });
+  const { body } = await gateway.ask(
+    first?.query.replace("waitMs: 30000", "waitMs: 0") ?? "",
+    first?.variables,
+  );
+  expect(body.data.runCreate).toMatchObject({
+    run: { status: "QUEUED", image: { width: 224 } },
+    userErrors: [],
+  });
 });

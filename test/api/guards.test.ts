@@ -8,7 +8,8 @@ beforeAll(async () => {
 });
 afterAll(() => gateway.close());
 
-const times = (count: number, of: (i: number) => string) => Array.from({ length: count }, (_, i) => of(i)).join(" ");
+const times = (count: number, of: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => of(i)).join(" ");
 
 /** Each fragment spreads the next twice: 2^20 times in all. */
 const fragmentBomb = `{ ...F0 } ${times(20, (i) => `fragment F${i} on Query { ...F${i + 1} ...F${i + 1} }`)} fragment F20 on Query { a: __typename }`;
@@ -21,13 +22,29 @@ test.each([
     `mutation { ${times(101, (i) => `a${i}: runCancel(input: { runId: "x" }) { replayed: __typename }`)} }`,
     "aliases",
   ],
-  ["6 root fields", "{ a: __typename b: __typename c: __typename d: __typename e: __typename f: __typename }", "6 root fields"],
-  ["6 root fields in fragments", `{ ${times(3, () => "...F")} } fragment F on Query { a: __typename b: __typename }`, "6 root fields"],
-  ["13 levels", `{ runs { edges { node { ... on Run { ${"x { ".repeat(10)} y ${"} ".repeat(10)} } } } } }`, "14 levels"],
+  [
+    "6 root fields",
+    "{ a: __typename b: __typename c: __typename d: __typename e: __typename f: __typename }",
+    "6 root fields",
+  ],
+  [
+    "6 root fields in fragments",
+    `{ ${times(3, () => "...F")} } fragment F on Query { a: __typename b: __typename }`,
+    "6 root fields",
+  ],
+  [
+    "13 levels",
+    `{ runs { edges { node { ... on Run { ${"x { ".repeat(10)} y ${"} ".repeat(10)} } } } } }`,
+    "14 levels",
+  ],
   ["21 directives", `{ __typename ${times(21, () => "@include(if: true)")} }`, "21 directives"],
   ["500 times the same field and more", `{ ${"__typename ".repeat(2_100)} }`, "2000 tokens"],
   ["fragments that double", fragmentBomb, "1048576 aliases"],
-  ["fragments in a circle", "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }", "within itself"],
+  [
+    "fragments in a circle",
+    "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }",
+    "within itself",
+  ],
   [
     "introspection in a circle",
     "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }",
@@ -47,9 +64,13 @@ test("an unauthenticated caller of the same gets nothing but the 401", async () 
 });
 
 test("introspection is open with a key", async () => {
-  const { status, body } = await gateway.ask(getIntrospectionQuery({ oneOf: true, inputValueDeprecation: true, specifiedByUrl: true }));
+  const { status, body } = await gateway.ask(
+    getIntrospectionQuery({ oneOf: true, inputValueDeprecation: true, specifiedByUrl: true }),
+  );
   expect(status).toBe(200);
-  expect(body.data.__schema.types.map(({ name }: { name: string }) => name)).toContain("RunCreateInput");
+  expect(body.data.__schema.types.map(({ name }: { name: string }) => name)).toContain(
+    "RunCreateInput",
+  );
 });
 
 test.each([
@@ -57,13 +78,33 @@ test.each([
   ["an argument", "{ runs(frist: 1) { edges { cursor } } }", {}],
   ["an enum literal", "{ runs(status: QUEUD) { edges { cursor } } }", {}],
   ["a type", "{ node(id: 1) { ... on Runn { id } } }", {}],
-  ["an input field", 'mutation { runCreate(input: { sorce: { url: "x" }, tasks: [] }) { replayed } }', {}],
+  [
+    "an input field",
+    'mutation { runCreate(input: { sorce: { url: "x" }, tasks: [] }) { replayed } }',
+    {},
+  ],
   ["a directive", "{ __typename @inclde(if: true) }", {}],
   ["a subfield of a scalar", "{ viewer { tenant } }", {}],
-  ["an enum in a variable", "query ($s: [RunStatus!]) { runs(status: $s) { edges { cursor } } }", { s: ["QUEUD"] }],
-  ["a nested enum in a variable", runCreate, { input: { source: { url: "x" }, tasks: [{ caption: { detail: "BRIF" } }] } }],
-  ["an input field in a variable", runCreate, { input: { source: { url: "x" }, taks: [], tasks: [] } }],
-  ["a oneOf field in a variable", runCreate, { input: { source: { url: "x" }, tasks: [{ captoin: {} }] } }],
+  [
+    "an enum in a variable",
+    "query ($s: [RunStatus!]) { runs(status: $s) { edges { cursor } } }",
+    { s: ["QUEUD"] },
+  ],
+  [
+    "a nested enum in a variable",
+    runCreate,
+    { input: { source: { url: "x" }, tasks: [{ caption: { detail: "BRIF" } }] } },
+  ],
+  [
+    "an input field in a variable",
+    runCreate,
+    { input: { source: { url: "x" }, taks: [], tasks: [] } },
+  ],
+  [
+    "a oneOf field in a variable",
+    runCreate,
+    { input: { source: { url: "x" }, tasks: [{ captoin: {} }] } },
+  ],
 ])("no error suggests a name of the schema: %s", async (_what, query, variables) => {
   const { status, body } = await gateway.ask(query, variables);
   expect(status).toBe(400);
@@ -99,7 +140,10 @@ test("exactly one source and one task field are asked for", async () => {
 });
 
 test("null for an argument that has a default is the caller's mistake, not ours", async () => {
-  const { body } = await gateway.ask("query ($n: Int = 5) { runs(first: $n) { edges { cursor } } }", { n: null });
+  const { body } = await gateway.ask(
+    "query ($n: Int = 5) { runs(first: $n) { edges { cursor } } }",
+    { n: null },
+  );
   expect(body.errors[0].extensions.code).toBe("BAD_USER_INPUT");
 });
 

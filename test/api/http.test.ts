@@ -13,14 +13,27 @@ afterAll(() => gateway.close());
 const post = (body: string, headers: Record<string, string> = {}, path = "/graphql") =>
   send(`${gateway.url}${path}`, {
     method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${gateway.keys.ada}`, ...headers },
+    headers: {
+      "content-type": "application/json",
+      authorization: `Bearer ${gateway.keys.ada}`,
+      ...headers,
+    },
     body,
   });
 
 test("GET is refused, whatever it carries", async () => {
-  for (const path of ["/graphql?query={__typename}", "/graphql?query=mutation{a}", "/graphql/stream?query=subscription{a}", "/graphql"]) {
+  for (const path of [
+    "/graphql?query={__typename}",
+    "/graphql?query=mutation{a}",
+    "/graphql/stream?query=subscription{a}",
+    "/graphql",
+  ]) {
     const { status, headers, body } = await send(`${gateway.url}${path}`, {
-      headers: { "apollo-require-preflight": "1", accept: "text/html", authorization: `Bearer ${gateway.keys.ada}` },
+      headers: {
+        "apollo-require-preflight": "1",
+        accept: "text/html",
+        authorization: `Bearer ${gateway.keys.ada}`,
+      },
     });
     expect(status).toBe(405);
     expect(headers.get("allow")).toBe("POST");
@@ -37,8 +50,15 @@ test("bodies that are not declared as JSON are refused", async () => {
     "application/json; charset=utf-16",
     "",
   ];
-  for (const type of types) expect((await post('{"query":"{ __typename }"}', { "content-type": type })).status).toBe(415);
-  expect((await post('{"query":"{ __typename }"}', { "content-type": "Application/JSON; charset=UTF-8" })).status).toBe(200);
+  for (const type of types)
+    expect((await post('{"query":"{ __typename }"}', { "content-type": type })).status).toBe(415);
+  expect(
+    (
+      await post('{"query":"{ __typename }"}', {
+        "content-type": "Application/JSON; charset=UTF-8",
+      })
+    ).status,
+  ).toBe(200);
 });
 
 test("a batch is refused and nothing of it executed", async () => {
@@ -63,7 +83,9 @@ test.each([
 });
 
 test("a document over 64 KiB is refused", async () => {
-  const { status, body } = await post(JSON.stringify({ query: `{ __typename } #${"x".repeat(65_536)}` }));
+  const { status, body } = await post(
+    JSON.stringify({ query: `{ __typename } #${"x".repeat(65_536)}` }),
+  );
   expect(status).toBe(400);
   expect(body.errors[0].message).toContain("65536");
 });
@@ -101,7 +123,9 @@ test("every response carries a request id of its own, and none opens the door to
       headers: { origin: "https://evil.example", "access-control-request-method": "POST" },
     }),
   ]);
-  expect(new Set(responses.map(({ headers }) => headers.get("x-request-id"))).size).toBe(responses.length);
+  expect(new Set(responses.map(({ headers }) => headers.get("x-request-id"))).size).toBe(
+    responses.length,
+  );
   for (const { headers } of responses) {
     expect(headers.get("x-request-id")).toMatch(/^req_\w+$/);
     expect([...headers.keys()].filter((name) => name.startsWith("access-control-"))).toEqual([]);
@@ -116,12 +140,20 @@ test("an unknown path is answered 404 with the way to the API", async () => {
 
 test("healthz and readyz answer 200 while store and queue do", async () => {
   expect((await send(`${gateway.url}/healthz`)).status).toBe(200);
-  expect(await send(`${gateway.url}/readyz`)).toMatchObject({ status: 200, body: { ready: true, reasons: [] } });
+  expect(await send(`${gateway.url}/readyz`)).toMatchObject({
+    status: 200,
+    body: { ready: true, reasons: [] },
+  });
 });
 
 test("readyz does not wait for a store that hangs", async () => {
-  const hanging = await startForTest({}, (ports) => ({ ...ports, queue: { ...ports.queue, depth: () => new Promise(() => {}) } }));
-  const { status, body } = await send(`${hanging.url}/readyz`, { signal: AbortSignal.timeout(10_000) });
+  const hanging = await startForTest({}, (ports) => ({
+    ...ports,
+    queue: { ...ports.queue, depth: () => new Promise(() => {}) },
+  }));
+  const { status, body } = await send(`${hanging.url}/readyz`, {
+    signal: AbortSignal.timeout(10_000),
+  });
   expect([status, body]).toEqual([503, { ready: false, reasons: ["The queue does not answer."] }]);
 });
 
@@ -131,7 +163,10 @@ test("readyz says what does not answer, and not why", async () => {
     queue: { ...ports.queue, depth: () => Promise.reject(new Error("password=hunter2")) },
   }));
   const { status, body } = await send(`${broken.url}/readyz`);
-  expect({ status, body }).toEqual({ status: 503, body: { ready: false, reasons: ["The queue does not answer."] } });
+  expect({ status, body }).toEqual({
+    status: 503,
+    body: { ready: false, reasons: ["The queue does not answer."] },
+  });
   expect((await send(`${broken.url}/healthz`)).status).toBe(200);
 });
 
@@ -145,10 +180,20 @@ test("a request that has no meaning here does not bring the gateway down", async
 
 test("each request is logged in one line, without query strings", async () => {
   await send(`${gateway.url}/uploads/upl_x?signature=topsecret`, { method: "PUT", body: "x" });
-  const line = gateway.logged.find(({ fields }) => JSON.stringify(fields).includes("/uploads/upl_x"));
-  expect(line).toMatchObject({ level: "info", fields: { method: "PUT", path: "/uploads/upl_x", status: 404 } });
+  const line = gateway.logged.find(({ fields }) =>
+    JSON.stringify(fields).includes("/uploads/upl_x"),
+  );
+  expect(line).toMatchObject({
+    level: "info",
+    fields: { method: "PUT", path: "/uploads/upl_x", status: 404 },
+  });
   expect(JSON.stringify(gateway.logged)).not.toContain("topsecret");
   await gateway.ask("{ models { id } }");
   const keyId = gateway.keys.ada.slice(9, 31);
-  expect(gateway.logged.at(-1)?.fields).toMatchObject({ path: "/graphql", status: 200, tenantId: "ada", keyId });
+  expect(gateway.logged.at(-1)?.fields).toMatchObject({
+    path: "/graphql",
+    status: 200,
+    tenantId: "ada",
+    keyId,
+  });
 });

@@ -26,23 +26,50 @@ function blackPng(width: number, height: number): Buffer {
   header.writeUInt32BE(height, 4);
   const rows = Buffer.alloc(height * (1 + Math.ceil(width / 8)));
   const signature = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
-  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk("IHDR", header),
+    chunk("IDAT", deflateSync(rows)),
+    chunk("IEND", Buffer.alloc(0)),
+  ]);
 }
 
 const noise = (size: { width: number; height: number }) =>
-  sharp({ create: { ...size, channels: 3, background: "#888", noise: { type: "gaussian", mean: 128, sigma: 60 } } });
+  sharp({
+    create: {
+      ...size,
+      channels: 3,
+      background: "#888",
+      noise: { type: "gaussian", mean: 128, sigma: 60 },
+    },
+  });
 
-test.each(["jpeg", "png", "webp", "gif"] as const)("%s is taken, known by its bytes", async (format) => {
-  const bytes = await sharp(await picture({ width: 90, height: 60 }))
-    .toFormat(format)
-    .toBuffer();
-  expect(await probeImage(bytes)).toEqual({ width: 90, height: 60, mediaType: `image/${format}` });
-});
+test.each(["jpeg", "png", "webp", "gif"] as const)(
+  "%s is taken, known by its bytes",
+  async (format) => {
+    const bytes = await sharp(await picture({ width: 90, height: 60 }))
+      .toFormat(format)
+      .toBuffer();
+    expect(await probeImage(bytes)).toEqual({
+      width: 90,
+      height: 60,
+      mediaType: `image/${format}`,
+    });
+  },
+);
 
-test.each([1, 2, 3, 4, 5, 6, 7, 8])("width and height are those of the image as it is seen: EXIF orientation %i", async (orientation) => {
-  const bytes = await noise({ width: 90, height: 60 }).jpeg().withMetadata({ orientation }).toBuffer();
-  expect(await probeImage(bytes)).toMatchObject(orientation < 5 ? { width: 90, height: 60 } : { width: 60, height: 90 });
-});
+test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  "width and height are those of the image as it is seen: EXIF orientation %i",
+  async (orientation) => {
+    const bytes = await noise({ width: 90, height: 60 })
+      .jpeg()
+      .withMetadata({ orientation })
+      .toBuffer();
+    expect(await probeImage(bytes)).toMatchObject(
+      orientation < 5 ? { width: 90, height: 60 } : { width: 60, height: 90 },
+    );
+  },
+);
 
 test("unusual but sound files are taken: 16 bits, CMYK, alpha, grey, progressive, one pixel, several frames", async () => {
   const base = await picture({ width: 40, height: 40 });
@@ -63,10 +90,15 @@ test.each(["jpeg", "progressive jpeg", "png", "webp", "gif"])(
   "a %s that was cut anywhere is corrupt, never taken and never a crash",
   async (kind) => {
     const image = noise({ width: 200, height: 160 });
-    const whole = await (kind === "progressive jpeg" ? image.jpeg({ progressive: true }) : image.toFormat(kind as "jpeg")).toBuffer();
+    const whole = await (kind === "progressive jpeg"
+      ? image.jpeg({ progressive: true })
+      : image.toFormat(kind as "jpeg")
+    ).toBuffer();
     expect(await codeOf(whole)).toBe("taken");
     for (const share of [0.05, 0.2, 0.5, 0.8, 0.95]) {
-      expect(await codeOf(whole.subarray(0, Math.floor(whole.length * share)))).toBe("SOURCE_CORRUPT");
+      expect(await codeOf(whole.subarray(0, Math.floor(whole.length * share)))).toBe(
+        "SOURCE_CORRUPT",
+      );
     }
   },
 );
@@ -123,12 +155,14 @@ test("a real TIFF finds no loader, whatever it claims to be", async () => {
   await expect(sharp(tiff).metadata()).rejects.toThrow(/unsupported/i);
 });
 
-test.each(["\xff\xd8\xff<html>", "GIF89a=1;alert(1)", "RIFF\0\0\0\0WEBPVP8 ", "\x89PNG\r\n\x1a\nPK"])(
-  "a file with nothing behind its mark is corrupt: %j",
-  async (text) => {
-    expect(await codeOf(Buffer.from(text, "latin1"))).toBe("SOURCE_CORRUPT");
-  },
-);
+test.each([
+  "\xff\xd8\xff<html>",
+  "GIF89a=1;alert(1)",
+  "RIFF\0\0\0\0WEBPVP8 ",
+  "\x89PNG\r\n\x1a\nPK",
+])("a file with nothing behind its mark is corrupt: %j", async (text) => {
+  expect(await codeOf(Buffer.from(text, "latin1"))).toBe("SOURCE_CORRUPT");
+});
 
 test("flipped bits end in a decision, never in a crash", async () => {
   const whole = await noise({ width: 64, height: 64 }).jpeg().toBuffer();

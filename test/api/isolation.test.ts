@@ -1,4 +1,10 @@
-import { type GraphQLInputType, type GraphQLObjectType, getNamedType, isInputObjectType, isNonNullType } from "graphql";
+import {
+  type GraphQLInputType,
+  type GraphQLObjectType,
+  getNamedType,
+  isInputObjectType,
+  isNonNullType,
+} from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildGatewaySchema } from "../../api/schema.ts";
 import type { Delivery } from "../../core/webhook.ts";
@@ -14,7 +20,11 @@ let gateway: TestGateway;
 let owned: readonly string[];
 beforeAll(async () => {
   gateway = await startGateway();
-  const input = await runInput({ metadata: { sentinel }, tasks: [{ ask: { question: sentinel } }], idempotencyKey: sentinel });
+  const input = await runInput({
+    metadata: { sentinel },
+    tasks: [{ ask: { question: sentinel } }],
+    idempotencyKey: sentinel,
+  });
   const { run } = (await gateway.ask(runCreate, { input })).body.data.runCreate;
   const { targets } = (
     await gateway.ask(
@@ -26,9 +36,19 @@ beforeAll(async () => {
       `mutation { webhookEndpointCreate(input: { url: "https://example.com/${sentinel}", description: "${sentinel}" }) { endpoint { id } } }`,
     )
   ).body.data.webhookEndpointCreate;
-  const delivery = newDelivery({ tenantId: "ada", event: newEvent(`run_${sentinel}`, 1, "ada") }, endpoint.id);
+  const delivery = newDelivery(
+    { tenantId: "ada", event: newEvent(`run_${sentinel}`, 1, "ada") },
+    endpoint.id,
+  );
   await storeDelivery(delivery);
-  owned = [run.id, run.image.id, targets[0].uploadId, gateway.keys.ada.slice(9, 31), endpoint.id, delivery.id];
+  owned = [
+    run.id,
+    run.image.id,
+    targets[0].uploadId,
+    gateway.keys.ada.slice(9, 31),
+    endpoint.id,
+    delivery.id,
+  ];
 });
 afterAll(() => gateway.close());
 
@@ -37,7 +57,8 @@ async function storeDelivery(delivery: Delivery): Promise<void> {
   const { runs, webhooks } = gateway.ports;
   const { run } = await runs.create(newRun({ id: `run_${sentinel}`, tenantId: "ada" }), null);
   await runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt: 1 });
-  if (!(await webhooks.fanOut(delivery.event, [delivery]))) throw new Error("The run's event was not in the outbox.");
+  if (!(await webhooks.fanOut(delivery.event, [delivery])))
+    throw new Error("The run's event was not in the outbox.");
 }
 
 interface Place {
@@ -48,13 +69,20 @@ interface Place {
 /** Every place of the schema that takes an id, as an operation with that id as `$id`: a new field is covered on the day it is added. */
 function placesOfIds(): Place[] {
   const schema = buildGatewaySchema();
-  const roots = { query: schema.getQueryType(), mutation: schema.getMutationType(), subscription: schema.getSubscriptionType() };
+  const roots = {
+    query: schema.getQueryType(),
+    mutation: schema.getMutationType(),
+    subscription: schema.getSubscriptionType(),
+  };
   return Object.entries(roots).flatMap(([kind, root]) =>
     Object.values(root?.getFields() ?? {}).flatMap((field) =>
       field.args.flatMap((argument) =>
         literalsWithId(argument.type).map((literal) => {
           const { type } = field;
-          const selection = "getFields" in getNamedType(type) ? everyScalar(getNamedType(type) as GraphQLObjectType) : "{ id }";
+          const selection =
+            "getFields" in getNamedType(type)
+              ? everyScalar(getNamedType(type) as GraphQLObjectType)
+              : "{ id }";
           const others = requiredArguments(field.args.filter((other) => other !== argument));
           return {
             query: `${kind} ($id: ID!) { ${field.name}(${argument.name}: ${literal}${others}) ${selection} }`,
@@ -78,7 +106,10 @@ function literalsWithId(type: GraphQLInputType, depth = 0): string[] {
     literalsWithId(field.type, depth + 1).map((literal) => {
       const others = named.isOneOf
         ? []
-        : fields.filter((other) => other !== field && isNonNullType(other.type) && other.defaultValue === undefined);
+        : fields.filter(
+            (other) =>
+              other !== field && isNonNullType(other.type) && other.defaultValue === undefined,
+          );
       return `{ ${[`${field.name}: ${literal}`, ...others.map((other) => `${other.name}: ${smallest(other.type)}`)].join(" ")} }`;
     }),
   );
@@ -113,7 +144,10 @@ test("for every place that takes an id, another tenant's id is answered, byte fo
   for (const place of places) {
     for (const id of owned) {
       const never = id.replace(/.{12}$/, "aaaaaaaaaaaa");
-      const [theirs, unknown] = [await askAs(gateway.keys.bob, place, id), await askAs(gateway.keys.bob, place, never)];
+      const [theirs, unknown] = [
+        await askAs(gateway.keys.bob, place, id),
+        await askAs(gateway.keys.bob, place, never),
+      ];
       expect(theirs.status).toBe(200);
       expect(theirs.text.replaceAll(id, "ID")).toBe(unknown.text.replaceAll(never, "ID"));
       expect(theirs.text).not.toContain(sentinel);
@@ -122,7 +156,9 @@ test("for every place that takes an id, another tenant's id is answered, byte fo
 });
 
 test("the run is still there, unchanged, for its owner", async () => {
-  const { body } = await gateway.ask("query ($id: ID!) { run(id: $id) { status metadata } }", { id: owned[0] });
+  const { body } = await gateway.ask("query ($id: ID!) { run(id: $id) { status metadata } }", {
+    id: owned[0],
+  });
   expect(body.data.run).toEqual({ status: "QUEUED", metadata: { sentinel } });
 });
 
@@ -130,8 +166,9 @@ test("lists, image ids and idempotency keys are a tenant's own", async () => {
   const asBob = `Bearer ${gateway.keys.bob}`;
   const list = await gateway.ask("{ runs { edges { node { id metadata } } } }", {}, asBob);
   expect(list.body.data.runs.edges).toEqual([]);
-  const { run, replayed } = (await gateway.ask(runCreate, { input: await runInput({ idempotencyKey: sentinel }) }, asBob)).body.data
-    .runCreate;
+  const { run, replayed } = (
+    await gateway.ask(runCreate, { input: await runInput({ idempotencyKey: sentinel }) }, asBob)
+  ).body.data.runCreate;
   expect(replayed).toBe(false);
   expect(owned).not.toContain(run.image.id); // the same bytes have another id: bob does not learn that ada has them
 });

@@ -14,13 +14,18 @@ beforeEach(async () => {
   onTestFinished(() => gateway.close());
 });
 
-async function keyWith(granted: readonly Scope[], tenantId = "ada", expiresAt: number | null = null) {
+async function keyWith(
+  granted: readonly Scope[],
+  tenantId = "ada",
+  expiresAt: number | null = null,
+) {
   const { text, key } = mintKey(grantOf(tenantId, { scopes: granted, expiresAt }), pepper, 0);
   await gateway.ports.tenants.createKey(key);
   return { authorization: `Bearer ${text}`, key };
 }
 
-const keyFields = "apiKey { id name scopes expiresAt revokedAt } userErrors { path code message fix }";
+const keyFields =
+  "apiKey { id name scopes expiresAt revokedAt } userErrors { path code message fix }";
 const create = `mutation ($input: ApiKeyCreateInput!) { apiKeyCreate(input: $input) { secret ${keyFields} } }`;
 const reroll = `mutation ($input: ApiKeyRerollInput!) { apiKeyReroll(input: $input) { secret ${keyFields} } }`;
 const revoke = `mutation ($input: ApiKeyRevokeInput!) { apiKeyRevoke(input: $input) { ${keyFields} } }`;
@@ -28,33 +33,47 @@ const viewer = "{ viewer { tenant { id } keyId scopes } }";
 
 async function payload(operation: string, input: object, authorization: string) {
   const { body } = await gateway.ask(operation, { input }, authorization);
-  return Object.values(body.data)[0] as { secret: string; apiKey: { id: string } | null; userErrors: { code: string; path: string[] }[] };
+  return Object.values(body.data)[0] as {
+    secret: string;
+    apiKey: { id: string } | null;
+    userErrors: { code: string; path: string[] }[];
+  };
 }
 
 describe("scopes", () => {
   test("every mutation and event names one, and every root field that is a tenant's", () => {
     const schema = buildGatewaySchema();
     const open = ["viewer", "models"];
-    for (const root of [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]) {
+    for (const root of [
+      schema.getQueryType(),
+      schema.getMutationType(),
+      schema.getSubscriptionType(),
+    ]) {
       for (const { name, astNode } of Object.values(root?.getFields() ?? {})) {
         const named = astNode?.directives?.some((directive) => directive.name.value === "scope");
         expect(named, name).toBe(!open.includes(name));
       }
     }
     const scope = schema.getType("Scope");
-    expect(scope && "getValues" in scope && scope.getValues().map(({ name }) => name)).toEqual(scopes);
+    expect(scope && "getValues" in scope && scope.getValues().map(({ name }) => name)).toEqual(
+      scopes,
+    );
   });
 
   test("a field is closed to every key that lacks all of its scopes, whatever else it has", async () => {
     const schema = buildGatewaySchema();
     for (const type of Object.values(schema.getTypeMap()).filter(isObjectType)) {
       const isRoot = [schema.getQueryType(), schema.getMutationType()].includes(type);
-      for (const { name, args, type: result, astNode } of isRoot ? Object.values(type.getFields()) : []) {
+      for (const { name, args, type: result, astNode } of isRoot
+        ? Object.values(type.getFields())
+        : []) {
         const text = JSON.stringify(astNode?.directives ?? []);
         const any = scopes.filter((scope) => text.includes(`"${scope}"`));
         if (any.length === 0) continue;
         const { authorization } = await keyWith(scopes.filter((scope) => !any.includes(scope)));
-        const variables = args.map((arg) => `$${arg.name}: ${arg.type}`).filter((each) => each.includes("!") && !each.includes("Int"));
+        const variables = args
+          .map((arg) => `$${arg.name}: ${arg.type}`)
+          .filter((each) => each.includes("!") && !each.includes("Int"));
         const passed = args
           .filter((arg) => variables.some((each) => each.startsWith(`$${arg.name}:`)))
           .map((arg) => `${arg.name}: $${arg.name}`);
@@ -88,7 +107,10 @@ describe("scopes", () => {
     const { authorization } = await keyWith(["RUNS_WRITE"]);
     const { body } = await gateway.ask(runCreate, { input: await runInput() }, authorization);
     expect(body.data.runCreate.run.status).toBe("QUEUED");
-    expect((await gateway.ask("{ runs { edges { cursor } } }", {}, authorization)).body.errors[0].extensions.code).toBe("FORBIDDEN");
+    expect(
+      (await gateway.ask("{ runs { edges { cursor } } }", {}, authorization)).body.errors[0]
+        .extensions.code,
+    ).toBe("FORBIDDEN");
   });
 });
 
@@ -119,30 +141,64 @@ const values: Record<string, object> = {
 describe("keys", () => {
   test("a created key works at once, with the scopes it was given, and its secret is in no list", async () => {
     const { authorization } = await keyWith(["KEYS_ADMIN", "RUNS_READ"]);
-    const made = await payload(create, { name: "reader", scopes: ["RUNS_READ"], expiresAt: "2999-01-01T00:00:00+01:00" }, authorization);
+    const made = await payload(
+      create,
+      { name: "reader", scopes: ["RUNS_READ"], expiresAt: "2999-01-01T00:00:00+01:00" },
+      authorization,
+    );
     expect(made).toMatchObject({
-      apiKey: { name: "reader", scopes: ["RUNS_READ"], expiresAt: "2998-12-31T23:00:00.000Z", revokedAt: null },
+      apiKey: {
+        name: "reader",
+        scopes: ["RUNS_READ"],
+        expiresAt: "2998-12-31T23:00:00.000Z",
+        revokedAt: null,
+      },
       userErrors: [],
     });
     const { body } = await gateway.ask(viewer, {}, `Bearer ${made.secret}`);
-    expect(body.data.viewer).toEqual({ tenant: { id: "ada" }, keyId: made.apiKey?.id, scopes: ["RUNS_READ"] });
-    const list = await gateway.ask("{ viewer { tenant { apiKeys { id name } } } }", {}, authorization);
-    expect(list.body.data.viewer.tenant.apiKeys).toContainEqual({ id: made.apiKey?.id, name: "reader" });
+    expect(body.data.viewer).toEqual({
+      tenant: { id: "ada" },
+      keyId: made.apiKey?.id,
+      scopes: ["RUNS_READ"],
+    });
+    const list = await gateway.ask(
+      "{ viewer { tenant { apiKeys { id name } } } }",
+      {},
+      authorization,
+    );
+    expect(list.body.data.viewer.tenant.apiKeys).toContainEqual({
+      id: made.apiKey?.id,
+      name: "reader",
+    });
     expect(JSON.stringify(list.body)).not.toContain(made.secret.slice(31, 63));
     expect(
-      (await gateway.ask("{ viewer { tenant { apiKeys { id } } } }", {}, `Bearer ${made.secret}`)).body.errors[0].extensions.code,
+      (await gateway.ask("{ viewer { tenant { apiKeys { id } } } }", {}, `Bearer ${made.secret}`))
+        .body.errors[0].extensions.code,
     ).toBe("FORBIDDEN");
   });
 
   test("a key cannot make, or learn the secret of, one that may do more than itself", async () => {
     const { authorization } = await keyWith(["KEYS_ADMIN"]);
     const { key: stronger } = await keyWith(tenantScopes);
-    const granted = await payload(create, { name: "x", scopes: ["KEYS_ADMIN", "OPERATOR"] }, authorization);
-    expect(granted).toMatchObject({ secret: null, apiKey: null, userErrors: [{ code: "FORBIDDEN", path: ["input", "scopes"] }] });
+    const granted = await payload(
+      create,
+      { name: "x", scopes: ["KEYS_ADMIN", "OPERATOR"] },
+      authorization,
+    );
+    expect(granted).toMatchObject({
+      secret: null,
+      apiKey: null,
+      userErrors: [{ code: "FORBIDDEN", path: ["input", "scopes"] }],
+    });
     const rolled = await payload(reroll, { keyId: stronger.id }, authorization);
-    expect(rolled).toMatchObject({ secret: null, userErrors: [{ code: "FORBIDDEN", path: ["input", "keyId"] }] });
+    expect(rolled).toMatchObject({
+      secret: null,
+      userErrors: [{ code: "FORBIDDEN", path: ["input", "keyId"] }],
+    });
     expect(await gateway.ports.tenants.findKey(stronger.id)).toEqual(stronger);
-    expect((await payload(create, { name: "same" }, authorization)).apiKey).toMatchObject({ scopes: ["KEYS_ADMIN"] });
+    expect((await payload(create, { name: "same" }, authorization)).apiKey).toMatchObject({
+      scopes: ["KEYS_ADMIN"],
+    });
   });
 
   test("a rerolled key goes on for its grace time only, and the new one has its name, scopes and end", async () => {
@@ -157,7 +213,9 @@ describe("keys", () => {
     const next = await payload(reroll, { keyId: fresh.apiKey?.id, graceSeconds: 0 }, authorization);
     expect((await gateway.ask(viewer, {}, `Bearer ${fresh.secret}`)).status).toBe(401);
     expect((await gateway.ask(viewer, {}, `Bearer ${next.secret}`)).status).toBe(200);
-    expect((await payload(reroll, { keyId: key.id, graceSeconds: -1 }, authorization)).userErrors).toMatchObject([{ code: "INVALID" }]);
+    expect(
+      (await payload(reroll, { keyId: key.id, graceSeconds: -1 }, authorization)).userErrors,
+    ).toMatchObject([{ code: "INVALID" }]);
   });
 
   test("a revoked key is refused by the next request, and cannot be rerolled", async () => {
@@ -186,12 +244,18 @@ describe("keys", () => {
     [{ name: "x", expiresAt: "2001-01-01T00:00:00Z" }, ["input", "expiresAt"]],
   ])("an input that cannot be is told by its path: %j", async (input, path) => {
     const { authorization } = await keyWith(tenantScopes);
-    expect((await payload(create, input, authorization)).userErrors).toMatchObject([{ code: "INVALID", path }]);
+    expect((await payload(create, input, authorization)).userErrors).toMatchObject([
+      { code: "INVALID", path },
+    ]);
   });
 
   test("an instant without an offset is no DateTime", async () => {
     const { authorization } = await keyWith(tenantScopes);
-    const { body } = await gateway.ask(create, { input: { name: "x", expiresAt: "2999-01-01" } }, authorization);
+    const { body } = await gateway.ask(
+      create,
+      { input: { name: "x", expiresAt: "2999-01-01" } },
+      authorization,
+    );
     expect(body.errors[0]).toMatchObject({ message: expect.stringContaining("ISO 8601") });
   });
 });
@@ -199,45 +263,77 @@ describe("keys", () => {
 describe("operators", () => {
   const tenant = "tenant { id name createdAt disabledAt } userErrors { path code }";
   const make = `mutation ($input: TenantCreateInput!) { tenantCreate(input: $input) { ${tenant} } }`;
-  const change = (field: string) => `mutation ($input: TenantChangeInput!) { ${field}(input: $input) { ${tenant} } }`;
+  const change = (field: string) =>
+    `mutation ($input: TenantChangeInput!) { ${field}(input: $input) { ${tenant} } }`;
 
   test("make tenants and their keys, and list both", async () => {
     const { authorization } = await keyWith(["OPERATOR"]);
-    const made = (await gateway.ask(make, { input: { name: "Grace & Co" } }, authorization)).body.data.tenantCreate.tenant;
+    const made = (await gateway.ask(make, { input: { name: "Grace & Co" } }, authorization)).body
+      .data.tenantCreate.tenant;
     const { secret } = await payload(create, { name: "first", tenantId: made.id }, authorization);
     const seen = await gateway.ask(viewer, {}, `Bearer ${secret}`);
     expect(seen.body.data.viewer).toMatchObject({ tenant: { id: made.id }, scopes: tenantScopes });
-    const page = await gateway.ask("{ tenants(first: 2) { edges { node { id } } pageInfo { hasNextPage endCursor } } }", {}, authorization);
+    const page = await gateway.ask(
+      "{ tenants(first: 2) { edges { node { id } } pageInfo { hasNextPage endCursor } } }",
+      {},
+      authorization,
+    );
     expect(page.body.data.tenants).toEqual({
       edges: [{ node: { id: "ada" } }, { node: { id: "bob" } }],
       pageInfo: { hasNextPage: true, endCursor: "bob" },
     });
-    const rest = await gateway.ask('{ tenants(after: "bob") { edges { node { id apiKeys { name } } } } }', {}, authorization);
-    expect(rest.body.data.tenants.edges).toEqual([{ node: { id: made.id, apiKeys: [{ name: "first" }] } }]);
+    const rest = await gateway.ask(
+      '{ tenants(after: "bob") { edges { node { id apiKeys { name } } } } }',
+      {},
+      authorization,
+    );
+    expect(rest.body.data.tenants.edges).toEqual([
+      { node: { id: made.id, apiKeys: [{ name: "first" }] } },
+    ]);
   });
 
   test("a disabled tenant's keys are refused like unknown ones, until it is enabled", async () => {
     const { authorization } = await keyWith(["OPERATOR"], "bob");
-    const disabled = await gateway.ask(change("tenantDisable"), { input: { tenantId: "ada" } }, authorization);
+    const disabled = await gateway.ask(
+      change("tenantDisable"),
+      { input: { tenantId: "ada" } },
+      authorization,
+    );
     expect(disabled.body.data.tenantDisable.tenant.disabledAt).toEqual(expect.any(String));
-    const [refused, unknown] = [await gateway.ask(viewer), await gateway.ask(viewer, {}, `Bearer ${mintKey(grantOf("ada"), "x", 0).text}`)];
+    const [refused, unknown] = [
+      await gateway.ask(viewer),
+      await gateway.ask(viewer, {}, `Bearer ${mintKey(grantOf("ada"), "x", 0).text}`),
+    ];
     expect([refused.status, unknown.status]).toEqual([401, 401]);
     expect(refused.body).toEqual(unknown.body);
     await gateway.ask(change("tenantEnable"), { input: { tenantId: "ada" } }, authorization);
     expect((await gateway.ask(viewer)).status).toBe(200);
-    const missing = await gateway.ask(change("tenantDisable"), { input: { tenantId: "nobody" } }, authorization);
-    expect(missing.body.data.tenantDisable).toEqual({ tenant: null, userErrors: [{ path: ["input", "tenantId"], code: "NOT_FOUND" }] });
+    const missing = await gateway.ask(
+      change("tenantDisable"),
+      { input: { tenantId: "nobody" } },
+      authorization,
+    );
+    expect(missing.body.data.tenantDisable).toEqual({
+      tenant: null,
+      userErrors: [{ path: ["input", "tenantId"], code: "NOT_FOUND" }],
+    });
   });
 });
 
 describe("a browser", () => {
   /** Answers with the status and the body. fetch cannot name another Host. */
-  function ask(headers: Record<string, string>): Promise<{ status: number | undefined; body: string }> {
+  function ask(
+    headers: Record<string, string>,
+  ): Promise<{ status: number | undefined; body: string }> {
     const own = { "content-type": "application/json", authorization: `Bearer ${gateway.keys.ada}` };
     return new Promise((resolve, reject) => {
-      const sent = request(`${gateway.url}/graphql`, { method: "POST", headers: { ...own, ...headers } }, async (response) => {
-        resolve({ status: response.statusCode, body: await text(response) });
-      });
+      const sent = request(
+        `${gateway.url}/graphql`,
+        { method: "POST", headers: { ...own, ...headers } },
+        async (response) => {
+          resolve({ status: response.statusCode, body: await text(response) });
+        },
+      );
       sent.on("error", reject).end(JSON.stringify({ query: viewer }));
     });
   }
@@ -246,28 +342,39 @@ describe("a browser", () => {
     expect((await ask({ origin: "http://127.0.0.1:4000" })).status).toBe(200);
   });
 
-  test.each([{ origin: "https://shop.example" }, { "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors" }])(
-    "elsewhere is refused with the reason: %j",
-    async (headers) => {
-      const { status, body } = await ask({ host: "vedere.example", ...headers });
-      expect(status).toBe(403);
-      expect(JSON.parse(body)).toEqual({ errors: [{ message: expect.stringContaining("browser"), extensions: { code: "FORBIDDEN" } }] });
-    },
-  );
+  test.each([
+    { origin: "https://shop.example" },
+    { "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors" },
+  ])("elsewhere is refused with the reason: %j", async (headers) => {
+    const { status, body } = await ask({ host: "vedere.example", ...headers });
+    expect(status).toBe(403);
+    expect(JSON.parse(body)).toEqual({
+      errors: [{ message: expect.stringContaining("browser"), extensions: { code: "FORBIDDEN" } }],
+    });
+  });
 
   test("is told apart from a server: Node's own fetch names a mode, but no site", async () => {
     expect((await ask({ host: "vedere.example", "sec-fetch-mode": "cors" })).status).toBe(200);
     let seen: Request["headers"] | undefined;
     const server = createServer((incoming, outgoing) => {
-      seen = new Headers(Object.entries(incoming.headersDistinct).map(([name, values]) => [name, String(values)] as [string, string]));
+      seen = new Headers(
+        Object.entries(incoming.headersDistinct).map(
+          ([name, values]) => [name, String(values)] as [string, string],
+        ),
+      );
       outgoing.end();
     });
     await new Promise<void>((resolve) => {
       server.listen(0, "127.0.0.1", resolve);
     });
     const address = server.address();
-    await fetch(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`, { method: "POST", body: "x" });
+    await fetch(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`, {
+      method: "POST",
+      body: "x",
+    });
     server.close();
-    expect([seen?.has("sec-fetch-mode"), seen?.has("sec-fetch-site"), seen?.has("origin")]).toEqual([true, false, false]);
+    expect([seen?.has("sec-fetch-mode"), seen?.has("sec-fetch-site"), seen?.has("origin")]).toEqual(
+      [true, false, false],
+    );
   });
 });

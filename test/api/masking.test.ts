@@ -20,11 +20,18 @@ const thrown: unknown[] = [
   undefined,
 ];
 
-const operations: readonly { name: string; query: string; fault(ports: Ports, error: unknown): Ports }[] = [
+const operations: readonly {
+  name: string;
+  query: string;
+  fault(ports: Ports, error: unknown): Ports;
+}[] = [
   {
     name: "viewer",
     query: "{ viewer { tenant { apiKeys { id } } } }",
-    fault: (ports, error) => ({ ...ports, tenants: { ...ports.tenants, keys: () => reject(error) } }),
+    fault: (ports, error) => ({
+      ...ports,
+      tenants: { ...ports.tenants, keys: () => reject(error) },
+    }),
   },
   {
     name: "run",
@@ -36,7 +43,11 @@ const operations: readonly { name: string; query: string; fault(ports: Ports, er
     query: "{ runs { edges { cursor } } }",
     fault: (ports, error) => ({ ...ports, runs: { ...ports.runs, list: () => reject(error) } }),
   },
-  { name: "models", query: "{ models { id } }", fault: (ports, error) => ({ ...ports, models: { list: () => reject(error) } }) },
+  {
+    name: "models",
+    query: "{ models { id } }",
+    fault: (ports, error) => ({ ...ports, models: { list: () => reject(error) } }),
+  },
   {
     name: "runCancel",
     query: 'mutation { runCancel(input: { runId: "run_x" }) { userErrors { code } } }',
@@ -45,7 +56,10 @@ const operations: readonly { name: string; query: string; fault(ports: Ports, er
   {
     name: "uploadsCreate",
     query: `mutation { uploadsCreate(input: { files: [{ byteSize: 1, sha256: "${"0".repeat(64)}" }] }) { userErrors { code } } }`,
-    fault: (ports, error) => ({ ...ports, images: { ...ports.images, createUpload: () => reject(error) } }),
+    fault: (ports, error) => ({
+      ...ports,
+      images: { ...ports.images, createUpload: () => reject(error) },
+    }),
   },
 ];
 
@@ -53,31 +67,44 @@ function reject(error: unknown): Promise<never> {
   return Promise.reject(error);
 }
 
-test.each(operations)("whatever is thrown in $name, the answer has one shape and no foreign word", async ({ query, fault }) => {
-  let error: unknown;
-  const gateway = await startForTest({}, (ports) => lazily((cause) => fault(ports, cause)));
-  function lazily(faulty: (cause: unknown) => Ports): Ports {
-    return new Proxy(faulty(null), { get: (_target, name: keyof Ports) => faulty(error)[name] });
-  }
-  for (error of thrown) {
-    const { status, headers, body } = await gateway.ask(query);
-    expect(status).toBe(200);
-    const [{ locations, path, ...shown }, ...others] = body.errors;
-    expect(shown).toEqual({ message: "Internal error", extensions: { code: "INTERNAL", requestId: headers.get("x-request-id") } });
-    expect(others).toEqual([]);
-    expect(JSON.stringify(body)).not.toContain("hunter2");
-  }
-  expect(gateway.logged.filter(({ level }) => level === "error").length).toBe(thrown.length);
-});
+test.each(operations)(
+  "whatever is thrown in $name, the answer has one shape and no foreign word",
+  async ({ query, fault }) => {
+    let error: unknown;
+    const gateway = await startForTest({}, (ports) => lazily((cause) => fault(ports, cause)));
+    function lazily(faulty: (cause: unknown) => Ports): Ports {
+      return new Proxy(faulty(null), { get: (_target, name: keyof Ports) => faulty(error)[name] });
+    }
+    for (error of thrown) {
+      const { status, headers, body } = await gateway.ask(query);
+      expect(status).toBe(200);
+      const [{ locations, path, ...shown }, ...others] = body.errors;
+      expect(shown).toEqual({
+        message: "Internal error",
+        extensions: { code: "INTERNAL", requestId: headers.get("x-request-id") },
+      });
+      expect(others).toEqual([]);
+      expect(JSON.stringify(body)).not.toContain("hunter2");
+    }
+    expect(gateway.logged.filter(({ level }) => level === "error").length).toBe(thrown.length);
+  },
+);
 
 test("whatever is thrown in any port, by any query or mutation of the schema, nothing of it is told", async () => {
   let error: unknown;
-  const gateway = await startForTest({}, (ports) => new Proxy(ports, { get: (target, name: keyof Ports) => faulty(name, target[name]) }));
+  const gateway = await startForTest(
+    {},
+    (ports) => new Proxy(ports, { get: (target, name: keyof Ports) => faulty(name, target[name]) }),
+  );
   /** Every function of a port throws, but those that the key is looked up with. */
   function faulty(port: keyof Ports, real: Ports[keyof Ports]): unknown {
     if (port === "clock" || typeof real !== "object" || real === null) return real;
-    const isNeeded = (name: string) => port === "tenants" && (name === "findKey" || (name === "get" && ++looked % 2 === 1));
-    return new Proxy(real, { get: (target, name: string) => (isNeeded(name) ? Reflect.get(target, name) : () => reject(error)) });
+    const isNeeded = (name: string) =>
+      port === "tenants" && (name === "findKey" || (name === "get" && ++looked % 2 === 1));
+    return new Proxy(real, {
+      get: (target, name: string) =>
+        isNeeded(name) ? Reflect.get(target, name) : () => reject(error),
+    });
   }
   let looked = 0;
   const { text, key } = mintKey(grantOf("ada", { scopes }), gateway.secret, 0);
@@ -109,8 +136,14 @@ test("a fault inside runCreate that the caller cannot mend is masked, not a user
   }));
   const { body } = await gateway.ask(runCreate, { input: await runInput() });
   expect(body.data).toBeNull();
-  expect(body.errors).toMatchObject([{ message: "Internal error", extensions: { code: "INTERNAL" } }]);
-  expect(JSON.stringify(gateway.logged, (_key, value) => (value instanceof Error ? value.message : value))).toContain("ENOSPC");
+  expect(body.errors).toMatchObject([
+    { message: "Internal error", extensions: { code: "INTERNAL" } },
+  ]);
+  expect(
+    JSON.stringify(gateway.logged, (_key, value) =>
+      value instanceof Error ? value.message : value,
+    ),
+  ).toContain("ENOSPC");
 });
 
 test("a fault outside GraphQL is masked as well", async () => {
@@ -121,12 +154,20 @@ test("a fault outside GraphQL is masked as well", async () => {
   const { status, headers, body } = await gateway.ask("{ __typename }");
   expect(status).toBe(500);
   expect(body).toEqual({
-    errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId: headers.get("x-request-id") } }],
+    errors: [
+      {
+        message: "Internal error",
+        extensions: { code: "INTERNAL", requestId: headers.get("x-request-id") },
+      },
+    ],
   });
 });
 
 test("a fault in the store is masked on the event stream too", async () => {
-  const gateway = await startForTest({}, (ports) => ({ ...ports, runs: { ...ports.runs, get: () => reject(new Error("hunter2")) } }));
+  const gateway = await startForTest({}, (ports) => ({
+    ...ports,
+    runs: { ...ports.runs, get: () => reject(new Error("hunter2")) },
+  }));
   const { status, body } = await send(`${gateway.url}/graphql/stream`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${gateway.keys.ada}` },

@@ -28,12 +28,23 @@ const results: readonly TaskResult[] = [
   { type: "DetectionResult", objects: [object, { ...object, polygons: instance.polygons }] },
   { type: "RegionCaptionsResult", regions: [{ text: "a box", box, score: 0.5 }] },
   { type: "RegionProposalsResult", regions: [{ box, score: 0.5 }] },
-  { type: "GroundingResult", caption: "a box", phrases: [{ text: "a box", start: 0, end: 5, boxes: [box], scores: [0.5] }] },
+  {
+    type: "GroundingResult",
+    caption: "a box",
+    phrases: [{ text: "a box", start: 0, end: 5, boxes: [box], scores: [0.5] }],
+  },
   { type: "OcrResult", text: "HOTEL", score: 0.5, regions: [line] },
   { type: "SegmentationResult", instances: [instance] },
   { type: "RegionTextResult", text: "a box", as: "DESCRIPTION", region: box, score: 0.5 },
   { type: "AnswerResult", text: "red", score: 0.5 },
-  { type: "PromptResult", text: "box", score: 0.5, objects: [object], regions: [], instances: [instance] },
+  {
+    type: "PromptResult",
+    text: "box",
+    score: 0.5,
+    objects: [object],
+    regions: [],
+    instances: [instance],
+  },
 ];
 
 const outcome = (result: TaskResult): TaskOutcome => ({
@@ -55,12 +66,20 @@ const outcome = (result: TaskResult): TaskOutcome => ({
 
 /** A finished run with these outcomes. */
 async function finishedRun(outcomes: readonly TaskOutcome[]): Promise<string> {
-  const { run } = (await gateway.ask(runCreate, { input: await runInput({ tasks: outcomes.map(() => ({ caption: {} })) }) })).body.data
-    .runCreate;
+  const { run } = (
+    await gateway.ask(runCreate, {
+      input: await runInput({ tasks: outcomes.map(() => ({ caption: {} })) }),
+    })
+  ).body.data.runCreate;
   const place = { tenantId: "ada", runId: run.id };
   await applyChange(gateway.ports, place, { type: "claim" });
   const imageTimings = { decodeMs: 1, pixelsMs: 2, visionMs: 3 };
-  const change = await applyChange(gateway.ports, place, { type: "finish", attempt: 1, outcomes, imageTimings });
+  const change = await applyChange(gateway.ports, place, {
+    type: "finish",
+    attempt: 1,
+    outcomes,
+    imageTimings,
+  });
   expect(change?.applied).toBe(true);
   return run.id;
 }
@@ -96,24 +115,39 @@ test("every kind of result comes back whole, its areas in pixels or from 0 to 1"
     const { body } = await gateway.ask(areas, { id, unit });
     expect(body.errors).toBeUndefined();
     const found = body.data.run.tasks.map(({ result }: { result: object }) => result);
-    expect(found.map(({ __typename }: { __typename: string }) => __typename)).toEqual(results.map(({ type }) => type));
+    expect(found.map(({ __typename }: { __typename: string }) => __typename)).toEqual(
+      results.map(({ type }) => type),
+    );
     expect(found[1].objects).toEqual([
       { label: "box", score: 0.5, box: expected, polygons: null },
       { label: "box", score: 0.5, box: expected, polygons: [{ points }] },
     ]);
     expect(found[2].captioned).toEqual([{ text: "a box", box: expected }]);
     expect(found[3].proposed).toEqual([{ box: expected }]);
-    expect(found[4]).toMatchObject({ caption: "a box", phrases: [{ text: "a box", start: 0, end: 5, boxes: [expected], scores: [0.5] }] });
-    expect(found[5]).toMatchObject({ text: "HOTEL", lines: [{ text: "HOTEL", quad: { points }, box: expected }] });
+    expect(found[4]).toMatchObject({
+      caption: "a box",
+      phrases: [{ text: "a box", start: 0, end: 5, boxes: [expected], scores: [0.5] }],
+    });
+    expect(found[5]).toMatchObject({
+      text: "HOTEL",
+      lines: [{ text: "HOTEL", quad: { points }, box: expected }],
+    });
     expect(found[6].instances).toEqual([{ polygons: [{ points }], box: expected }]);
     expect(found[7]).toMatchObject({ text: "a box", as: "DESCRIPTION", region: expected });
-    expect(found[9]).toMatchObject({ boxes: [{ box: expected }], quads: [], outlines: [{ box: expected }] });
+    expect(found[9]).toMatchObject({
+      boxes: [{ box: expected }],
+      quads: [],
+      outlines: [{ box: expected }],
+    });
   }
 });
 
 test("a task tells its result or its error, and where the answer came from", async () => {
   const failed: TaskOutcome = { error: { code: "MODEL_FAILED", message: "no", retryable: false } };
-  const id = await finishedRun([outcome({ type: "AnswerResult", text: "red", score: 0.5 }), failed]);
+  const id = await finishedRun([
+    outcome({ type: "AnswerResult", text: "red", score: 0.5 }),
+    failed,
+  ]);
   const { body } = await gateway.ask(
     `query ($id: ID!) { run(id: $id) { status createdAt startedAt finishedAt
       timings { queuedMs decodeMs pixelsMs visionMs totalMs } model { id isDefault }
@@ -127,7 +161,8 @@ test("a task tells its result or its error, and where the answer came from", asy
     timings: { decodeMs: 1, pixelsMs: 2, visionMs: 3 },
     model: { isDefault: true },
   });
-  for (const instant of [run.createdAt, run.startedAt, run.finishedAt]) expect(new Date(instant).toISOString()).toBe(instant);
+  for (const instant of [run.createdAt, run.startedAt, run.finishedAt])
+    expect(new Date(instant).toISOString()).toBe(instant);
   expect(run.timings.totalMs).toBe(Date.parse(run.finishedAt) - Date.parse(run.createdAt));
   expect(run.timings.queuedMs).toBe(Date.parse(run.startedAt) - Date.parse(run.createdAt));
   expect(run.tasks).toEqual([
@@ -159,6 +194,14 @@ test("a run outlives its model", async () => {
   const stored = (await gateway.ports.runs.get("ada", id)) ?? expect.unreachable();
   const again = { ...stored, status: "PROCESSING", finishedAt: null } as const; // a run that has ended would be charged anew
   await gateway.ports.runs.replace({ ...again, version: stored.version + 1, model: "departed" });
-  const { body } = await gateway.ask("query ($id: ID!) { run(id: $id) { model { id description tasks isDefault } } }", { id });
-  expect(body.data.run.model).toEqual({ id: "departed", description: "No longer in this service.", tasks: [], isDefault: false });
+  const { body } = await gateway.ask(
+    "query ($id: ID!) { run(id: $id) { model { id description tasks isDefault } } }",
+    { id },
+  );
+  expect(body.data.run.model).toEqual({
+    id: "departed",
+    description: "No longer in this service.",
+    tasks: [],
+    isDefault: false,
+  });
 });

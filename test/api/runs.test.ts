@@ -10,23 +10,35 @@ beforeAll(async () => {
 });
 afterAll(() => gateway.close());
 
-const create = async (parts: object = {}) => (await gateway.ask(runCreate, { input: await runInput(parts) })).body.data.runCreate;
+const create = async (parts: object = {}) =>
+  (await gateway.ask(runCreate, { input: await runInput(parts) })).body.data.runCreate;
 const refusals = async (parts: object) => {
   const { run, replayed, userErrors } = await create(parts);
   expect(run).toBeNull();
   expect(replayed).toBe(false);
-  for (const each of userErrors) expect(each).toMatchObject({ message: expect.any(String), fix: expect.any(String) });
-  return userErrors.map(({ path, code }: { path: string[]; code: string }) => `${code} ${path.join(".")}`);
+  for (const each of userErrors)
+    expect(each).toMatchObject({ message: expect.any(String), fix: expect.any(String) });
+  return userErrors.map(
+    ({ path, code }: { path: string[]; code: string }) => `${code} ${path.join(".")}`,
+  );
 };
 
 test("a run is stored and enqueued", async () => {
   const before = await gateway.ports.queue.depth();
-  const { run, replayed, userErrors } = await create({ metadata: { order: 7 }, expiresInSeconds: 60 });
+  const { run, replayed, userErrors } = await create({
+    metadata: { order: 7 },
+    expiresInSeconds: 60,
+  });
   expect({ run, replayed, userErrors }).toEqual({
     run: {
       id: expect.stringMatching(/^run_\w{22}$/),
       status: "QUEUED",
-      image: { id: expect.stringMatching(/^img_[a-z2-7]{26}$/), width: 320, height: 240, mediaType: "image/png" },
+      image: {
+        id: expect.stringMatching(/^img_[a-z2-7]{26}$/),
+        width: 320,
+        height: 240,
+        mediaType: "image/png",
+      },
     },
     replayed: false,
     userErrors: [],
@@ -48,10 +60,17 @@ test("an image is stored once, and taken again by its id", async () => {
   expect(second.run.image.id).toBe(first.run.image.id);
   const third = await create({ source: { imageId: first.run.image.id } });
   expect(third.run.image).toEqual(first.run.image);
-  const { body } = await gateway.ask("query ($id: ID!) { node(id: $id) { ... on Image { sha256 byteSize width } } }", {
-    id: first.run.image.id,
+  const { body } = await gateway.ask(
+    "query ($id: ID!) { node(id: $id) { ... on Image { sha256 byteSize width } } }",
+    {
+      id: first.run.image.id,
+    },
+  );
+  expect(body.data.node).toEqual({
+    sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    byteSize: (await picture()).length,
+    width: 320,
   });
-  expect(body.data.node).toEqual({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/), byteSize: (await picture()).length, width: 320 });
 });
 
 test("every task's input is kept with its defaults filled in", async () => {
@@ -92,15 +111,32 @@ test.each([
   [{ source: { url: "photo.jpg" } }, "INVALID input.source.url"],
   [{ source: { url: "ftp://example.com/photo.jpg" } }, "SOURCE_BLOCKED input.source.url"],
   [{ tasks: [{ segment: {} }] }, "INVALID input.tasks.0.segment"],
-  [{ tasks: [{ caption: {} }, { segment: { expression: "" } }] }, "INVALID input.tasks.1.segment.expression"],
-  [{ tasks: [{ segment: { expression: "x".repeat(10_000) } }] }, "INVALID input.tasks.0.segment.expression"],
-  [{ tasks: [{ segment: { region: { x0: 9, y0: 9, x1: 5, y1: 20 } } }] }, "INVALID input.tasks.0.segment.region"],
-  [{ tasks: [{ describeRegion: { region: { x0: 0, y0: 0, x1: 321, y1: 240 } } }] }, "INVALID input.tasks.0.describeRegion.region"],
   [
-    { tasks: [{ describeRegion: { region: { x0: 0, y0: 0, x1: 1.5, y1: 1, unit: "NORMALIZED" } } }] },
+    { tasks: [{ caption: {} }, { segment: { expression: "" } }] },
+    "INVALID input.tasks.1.segment.expression",
+  ],
+  [
+    { tasks: [{ segment: { expression: "x".repeat(10_000) } }] },
+    "INVALID input.tasks.0.segment.expression",
+  ],
+  [
+    { tasks: [{ segment: { region: { x0: 9, y0: 9, x1: 5, y1: 20 } } }] },
+    "INVALID input.tasks.0.segment.region",
+  ],
+  [
+    { tasks: [{ describeRegion: { region: { x0: 0, y0: 0, x1: 321, y1: 240 } } }] },
     "INVALID input.tasks.0.describeRegion.region",
   ],
-  [{ tasks: [{ caption: { options: { beams: 9 } } }] }, "INVALID input.tasks.0.caption.options.beams"],
+  [
+    {
+      tasks: [{ describeRegion: { region: { x0: 0, y0: 0, x1: 1.5, y1: 1, unit: "NORMALIZED" } } }],
+    },
+    "INVALID input.tasks.0.describeRegion.region",
+  ],
+  [
+    { tasks: [{ caption: { options: { beams: 9 } } }] },
+    "INVALID input.tasks.0.caption.options.beams",
+  ],
   [{ tasks: [{ ask: { question: "" } }] }, "INVALID input.tasks.0.ask.question"],
 ])("bad input is a userError with its place: %j", async (parts, expected) => {
   const [first = "", ...others] = await refusals(parts);
@@ -114,32 +150,46 @@ test("everything that is wrong is told at once", async () => {
     "INVALID input.waitMs",
     "INVALID input.expiresInSeconds",
   ]);
-  expect(await refusals({ tasks: [{ ask: { question: "" } }, { caption: {} }, { caption: { options: { beams: 0 } } }] })).toEqual([
-    "INVALID input.tasks.0.ask.question",
-    "INVALID input.tasks.2.caption.options.beams",
-  ]);
+  expect(
+    await refusals({
+      tasks: [{ ask: { question: "" } }, { caption: {} }, { caption: { options: { beams: 0 } } }],
+    }),
+  ).toEqual(["INVALID input.tasks.0.ask.question", "INVALID input.tasks.2.caption.options.beams"]);
 });
 
 test("an unknown model is answered with the ids there are", async () => {
   const { userErrors } = await create({ model: "florence-99" });
   const { body } = await gateway.ask("{ models { id isDefault } }");
   for (const { id } of body.data.models) expect(userErrors[0].fix).toContain(id);
-  expect(body.data.models.filter(({ isDefault }: { isDefault: boolean }) => isDefault)).toHaveLength(1);
+  expect(
+    body.data.models.filter(({ isDefault }: { isDefault: boolean }) => isDefault),
+  ).toHaveLength(1);
 });
 
 test("a task that the model cannot do is told before the image is read", async () => {
   const other = await startForTest({}, (ports) => ({
     ...ports,
-    models: { list: async () => (await ports.models.list()).map((model) => ({ ...model, tasks: ["CAPTION"] as const })) },
+    models: {
+      list: async () =>
+        (await ports.models.list()).map((model) => ({ ...model, tasks: ["CAPTION"] as const })),
+    },
   }));
-  const input = { source: { url: "https://127.0.0.1/" }, tasks: [{ caption: {} }, { detectObjects: {} }] };
+  const input = {
+    source: { url: "https://127.0.0.1/" },
+    tasks: [{ caption: {} }, { detectObjects: {} }],
+  };
   const { userErrors } = (await other.ask(runCreate, { input })).body.data.runCreate;
-  expect(userErrors).toMatchObject([{ code: "TASK_UNSUPPORTED", path: ["input", "tasks", "1", "detectObjects"] }]);
+  expect(userErrors).toMatchObject([
+    { code: "TASK_UNSUPPORTED", path: ["input", "tasks", "1", "detectObjects"] },
+  ]);
 });
 
 test("metadata that nests too deep to be written is refused, and the gateway lives", async () => {
   const depth = 200_000;
-  const input = JSON.stringify(await runInput()).replace(/}$/, `,"metadata":${"[".repeat(depth)}${"]".repeat(depth)}}`);
+  const input = JSON.stringify(await runInput()).replace(
+    /}$/,
+    `,"metadata":${"[".repeat(depth)}${"]".repeat(depth)}}`,
+  );
   const response = await fetch(`${gateway.url}/graphql`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${gateway.keys.ada}` },
@@ -153,16 +203,24 @@ test("an idempotency key makes a retry safe", async () => {
   const first = await create({ idempotencyKey: "order-1", metadata: { a: 1, b: 2 } });
   const again = await create({ idempotencyKey: "order-1", metadata: { b: 2, a: 1 }, waitMs: 1 });
   expect(again).toMatchObject({ replayed: true, run: { id: first.run.id }, userErrors: [] });
-  expect(await refusals({ idempotencyKey: "order-1", metadata: { a: 1, b: 3 } })).toEqual(["IDEMPOTENCY_MISMATCH input.idempotencyKey"]);
-  const other = await picture({ width: 64, height: 64 });
-  expect(await refusals({ idempotencyKey: "order-1", metadata: { a: 1, b: 2 }, source: { base64: other.toString("base64") } })).toEqual([
+  expect(await refusals({ idempotencyKey: "order-1", metadata: { a: 1, b: 3 } })).toEqual([
     "IDEMPOTENCY_MISMATCH input.idempotencyKey",
   ]);
+  const other = await picture({ width: 64, height: 64 });
+  expect(
+    await refusals({
+      idempotencyKey: "order-1",
+      metadata: { a: 1, b: 2 },
+      source: { base64: other.toString("base64") },
+    }),
+  ).toEqual(["IDEMPOTENCY_MISMATCH input.idempotencyKey"]);
 });
 
 test("ten requests with one key at once make one run and one message", async () => {
   const before = await gateway.ports.queue.depth();
-  const all = await Promise.all(Array.from({ length: 10 }, () => create({ idempotencyKey: "order-2" })));
+  const all = await Promise.all(
+    Array.from({ length: 10 }, () => create({ idempotencyKey: "order-2" })),
+  );
   expect(new Set(all.map(({ run }) => run.id)).size).toBe(1);
   expect(all.filter(({ replayed }) => !replayed)).toHaveLength(1);
   expect((await gateway.ports.queue.depth()).visible).toBe(before.visible + 1);
@@ -193,7 +251,8 @@ test("too many unfinished runs are refused", async () => {
     ...ports,
     runs: { ...ports.runs, countUnfinished: async () => limits.unfinishedRunsMax },
   }));
-  const { userErrors } = (await full.ask(runCreate, { input: await runInput() })).body.data.runCreate;
+  const { userErrors } = (await full.ask(runCreate, { input: await runInput() })).body.data
+    .runCreate;
   expect(userErrors).toMatchObject([{ code: "QUEUE_FULL", path: ["input"] }]);
 });
 
@@ -205,21 +264,34 @@ test("a run whose message could not be sent is kept for the sweeper, and told as
   const { run } = (await deaf.ask(runCreate, { input: await runInput() })).body.data.runCreate;
   expect(run.status).toBe("QUEUED");
   expect(await deaf.ports.runs.queued(Number.MAX_SAFE_INTEGER, 10)).toMatchObject([{ id: run.id }]);
-  expect(deaf.logged).toContainEqual(expect.objectContaining({ level: "error", fields: expect.objectContaining({ runId: run.id }) }));
+  expect(deaf.logged).toContainEqual(
+    expect.objectContaining({ level: "error", fields: expect.objectContaining({ runId: run.id }) }),
+  );
 });
 
 test("many runs in one request stand and fall alone, in input order", async () => {
   const query =
     "mutation ($items: [RunCreateInput!]!) { runsCreate(input: { items: $items }) { items { run { status } userErrors { path code } } userErrors { path code } } }";
-  const items = await Promise.all(Array.from({ length: 12 }, (_, i) => runInput(i === 7 ? { tasks: [] } : {})));
+  const items = await Promise.all(
+    Array.from({ length: 12 }, (_, i) => runInput(i === 7 ? { tasks: [] } : {})),
+  );
   const { runsCreate } = (await gateway.ask(query, { items })).body.data;
   expect(runsCreate.userErrors).toEqual([]);
-  expect(runsCreate.items.map(({ run }: { run: object | null }) => run !== null)).toEqual(items.map((_, i) => i !== 7));
-  expect(runsCreate.items[7].userErrors).toEqual([{ path: ["input", "items", "7", "tasks"], code: "INVALID" }]);
+  expect(runsCreate.items.map(({ run }: { run: object | null }) => run !== null)).toEqual(
+    items.map((_, i) => i !== 7),
+  );
+  expect(runsCreate.items[7].userErrors).toEqual([
+    { path: ["input", "items", "7", "tasks"], code: "INVALID" },
+  ]);
   const one = await runInput();
   for (const count of [0, 101]) {
-    const { body } = await gateway.ask(query, { items: Array.from({ length: count }, () => ({ ...one, source: { imageId: "x" } })) });
-    expect(body.data.runsCreate).toEqual({ items: [], userErrors: [{ path: ["input", "items"], code: "INVALID" }] });
+    const { body } = await gateway.ask(query, {
+      items: Array.from({ length: count }, () => ({ ...one, source: { imageId: "x" } })),
+    });
+    expect(body.data.runsCreate).toEqual({
+      items: [],
+      userErrors: [{ path: ["input", "items"], code: "INVALID" }],
+    });
   }
 });
 
@@ -240,20 +312,30 @@ test("a run is canceled once", async () => {
     run: { status: "CANCELED" },
     userErrors: [{ path: ["input", "runId"], code: "ALREADY_FINISHED" }],
   });
-  expect(await cancel("run_unknown")).toEqual({ run: null, userErrors: [{ path: ["input", "runId"], code: "NOT_FOUND" }] });
+  expect(await cancel("run_unknown")).toEqual({
+    run: null,
+    userErrors: [{ path: ["input", "runId"], code: "NOT_FOUND" }],
+  });
 });
 
 test("runs are listed newest first, in pages", async () => {
   const own = await startForTest();
   const ids: string[] = [];
-  for (let i = 0; i < 5; i += 1) ids.unshift((await own.ask(runCreate, { input: await runInput() })).body.data.runCreate.run.id);
+  for (let i = 0; i < 5; i += 1)
+    ids.unshift((await own.ask(runCreate, { input: await runInput() })).body.data.runCreate.run.id);
   const query =
     "query ($first: Int!, $after: String, $status: [RunStatus!]) { runs(first: $first, after: $after, status: $status) { edges { cursor node { id } } pageInfo { hasNextPage endCursor } } }";
   const seen: string[] = [];
   let after: string | null = null;
   for (const hasNextPage of [true, true, false]) {
-    const { runs }: { runs: { edges: { cursor: string; node: { id: string } }[]; pageInfo: { hasNextPage: boolean; endCursor: string } } } =
-      (await own.ask(query, { first: 2, after })).body.data;
+    const {
+      runs,
+    }: {
+      runs: {
+        edges: { cursor: string; node: { id: string } }[];
+        pageInfo: { hasNextPage: boolean; endCursor: string };
+      };
+    } = (await own.ask(query, { first: 2, after })).body.data;
     seen.push(...runs.edges.map(({ node }) => node.id));
     expect(runs.pageInfo).toEqual({ hasNextPage, endCursor: runs.edges.at(-1)?.cursor });
     after = runs.pageInfo.endCursor;
@@ -264,6 +346,8 @@ test("runs are listed newest first, in pages", async () => {
     pageInfo: { hasNextPage: false, endCursor: null },
   });
   for (const bad of [{ first: 0 }, { first: 101 }, { first: 1, after: "nonsense" }]) {
-    expect((await own.ask(query, bad)).body.errors).toMatchObject([{ extensions: { code: "INVALID", fix: expect.any(String) } }]);
+    expect((await own.ask(query, bad)).body.errors).toMatchObject([
+      { extensions: { code: "INVALID", fix: expect.any(String) } },
+    ]);
   }
 });

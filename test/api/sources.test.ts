@@ -7,7 +7,9 @@ import { runCreate, runInput, startForTest } from "./start.ts";
 
 /** Serves a file, and 404 where it is not there any more. */
 async function serve(body: Uint8Array, isThere = () => true): Promise<string> {
-  const server = createServer((_request, response) => (isThere() ? response.end(body) : response.writeHead(404).end()));
+  const server = createServer((_request, response) =>
+    isThere() ? response.end(body) : response.writeHead(404).end(),
+  );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void server.close());
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/picture`;
@@ -42,21 +44,35 @@ test("a retry with its idempotency key is answered although the image is gone by
     replayed: true,
     userErrors: [],
   });
-  const { userErrors } = (await gateway.ask(runCreate, { input: { ...input, idempotencyKey: "twice" } })).body.data.runCreate;
+  const { userErrors } = (
+    await gateway.ask(runCreate, { input: { ...input, idempotencyKey: "twice" } })
+  ).body.data.runCreate;
   expect(userErrors).toMatchObject([{ code: "SOURCE_UNREACHABLE" }]);
 });
 
-test.each(["url", "base64"])("a truncated JPEG and an HTML page are told apart, from %s", async (kind) => {
-  const gateway = await startForTest({ fetch: { allowPrivate: true } });
-  const jpeg = await sharp(await picture())
-    .jpeg()
-    .toBuffer();
-  for (const [bytes, code] of [
-    [jpeg.subarray(0, jpeg.length / 2), "SOURCE_CORRUPT"],
-    [Buffer.from("<!doctype html><title>404</title>"), "SOURCE_UNSUPPORTED"],
-  ] as const) {
-    const source = kind === "url" ? { url: await serve(bytes) } : { base64: bytes.toString("base64") };
-    const { userErrors } = (await gateway.ask(runCreate, { input: await runInput({ source }) })).body.data.runCreate;
-    expect(userErrors).toEqual([{ path: ["input", "source", kind], code, message: expect.any(String), fix: expect.any(String) }]);
-  }
-});
+test.each(["url", "base64"])(
+  "a truncated JPEG and an HTML page are told apart, from %s",
+  async (kind) => {
+    const gateway = await startForTest({ fetch: { allowPrivate: true } });
+    const jpeg = await sharp(await picture())
+      .jpeg()
+      .toBuffer();
+    for (const [bytes, code] of [
+      [jpeg.subarray(0, jpeg.length / 2), "SOURCE_CORRUPT"],
+      [Buffer.from("<!doctype html><title>404</title>"), "SOURCE_UNSUPPORTED"],
+    ] as const) {
+      const source =
+        kind === "url" ? { url: await serve(bytes) } : { base64: bytes.toString("base64") };
+      const { userErrors } = (await gateway.ask(runCreate, { input: await runInput({ source }) }))
+        .body.data.runCreate;
+      expect(userErrors).toEqual([
+        {
+          path: ["input", "source", kind],
+          code,
+          message: expect.any(String),
+          fix: expect.any(String),
+        },
+      ]);
+    }
+  },
+);

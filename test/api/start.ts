@@ -26,16 +26,27 @@ export interface TestGateway {
   readonly dataDir: string;
   /** The pepper of its API keys. */
   readonly secret: string;
-  readonly logged: readonly { readonly level: string; readonly fields: object; readonly message: string }[];
+  readonly logged: readonly {
+    readonly level: string;
+    readonly fields: object;
+    readonly message: string;
+  }[];
   /** POSTs an operation as ada, or with another Authorization header. */
   ask(query: string, variables?: object, authorization?: string | null): Promise<Answer>;
   close(): Promise<void>;
 }
 
 /** A gateway over real HTTP on the embedded store in a fresh folder; no worker. `wrap` puts faults into the ports that it sees. */
-export async function startGateway(options: Partial<GatewayOptions> = {}, wrap = (ports: Ports): Ports => ports): Promise<TestGateway> {
+export async function startGateway(
+  options: Partial<GatewayOptions> = {},
+  wrap = (ports: Ports): Ports => ports,
+): Promise<TestGateway> {
   const folder = await mkdtemp(join(tmpdir(), "vedere-api-"));
-  const { secret, close: disconnect, ...ports } = await connect(readConfig({}, { dataDir: folder, publicUrl: "http://127.0.0.1:1" }));
+  const {
+    secret,
+    close: disconnect,
+    ...ports
+  } = await connect(readConfig({}, { dataDir: folder, publicUrl: "http://127.0.0.1:1" }));
   const keyOf = async (id: string) => {
     await ports.tenants.create({ id, name: id, createdAt: 0, disabledAt: null });
     const { text, key } = mintKey(grantOf(id), options.secret ?? secret, 0);
@@ -69,7 +80,10 @@ export async function startGateway(options: Partial<GatewayOptions> = {}, wrap =
     ask: (query, variables = {}, authorization = `Bearer ${keys.ada}`) =>
       send(`${url}/graphql`, {
         method: "POST",
-        headers: { "content-type": "application/json", ...(authorization !== null && { authorization }) },
+        headers: {
+          "content-type": "application/json",
+          ...(authorization !== null && { authorization }),
+        },
         body: JSON.stringify({ query, variables }),
       }),
     async close() {
@@ -92,7 +106,11 @@ export async function send(url: string, init: RequestInit = {}): Promise<Answer>
   const response = await fetch(url, init);
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") ?? false;
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson ? JSON.parse(text) : text,
+  };
 }
 
 export const runCreate = `mutation Create($input: RunCreateInput!) {
@@ -101,5 +119,9 @@ export const runCreate = `mutation Create($input: RunCreateInput!) {
 
 /** An input that is taken, unless a part of it is replaced. */
 export async function runInput(parts: object = {}): Promise<object> {
-  return { source: { base64: (await picture()).toString("base64") }, tasks: [{ caption: {} }], ...parts };
+  return {
+    source: { base64: (await picture()).toString("base64") },
+    tasks: [{ caption: {} }],
+    ...parts,
+  };
 }

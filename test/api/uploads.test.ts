@@ -1,7 +1,14 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { picture } from "../picture.ts";
-import { runCreate, runInput, send, startForTest, startGateway, type TestGateway } from "./start.ts";
+import {
+  runCreate,
+  runInput,
+  send,
+  startForTest,
+  startGateway,
+  type TestGateway,
+} from "./start.ts";
 
 let gateway: TestGateway;
 let bytes: Buffer;
@@ -29,28 +36,46 @@ const here = (url: string) => {
   return `${gateway.url}${pathname}${search}`;
 };
 
-const put = (url: string, body: Uint8Array) => send(here(url), { method: "PUT", body: new Uint8Array(body) });
+const put = (url: string, body: Uint8Array) =>
+  send(here(url), { method: "PUT", body: new Uint8Array(body) });
 
 const runFrom = async (uploadId: string) =>
-  (await gateway.ask(runCreate, { input: await runInput({ source: { uploadId } }) })).body.data.runCreate;
+  (await gateway.ask(runCreate, { input: await runInput({ source: { uploadId } }) })).body.data
+    .runCreate;
 
 test("a file goes up by PUT and becomes a run's image", async () => {
-  const { targets, userErrors } = await prepare([{ byteSize: bytes.length, sha256: sha256(bytes).toUpperCase() }]);
+  const { targets, userErrors } = await prepare([
+    { byteSize: bytes.length, sha256: sha256(bytes).toUpperCase() },
+  ]);
   expect(userErrors).toEqual([]);
   const [target] = targets;
   expect(target).toMatchObject({ method: "PUT", uploadId: expect.stringMatching(/^upl_\w{22}$/) });
   expect(Date.parse(target.expiresAt)).toBeGreaterThan(Date.now());
-  expect((await runFrom(target.uploadId)).userErrors).toMatchObject([{ code: "UPLOAD_INCOMPLETE", path: ["input", "source", "uploadId"] }]);
-  expect(await put(target.url, bytes)).toMatchObject({ status: 200, body: { uploadId: target.uploadId } });
-  expect((await runFrom(target.uploadId)).run).toMatchObject({ status: "QUEUED", image: { width: 100, height: 80 } });
-  expect(await put(target.url, bytes)).toMatchObject({ status: 404, body: { errors: [{ extensions: { code: "NOT_FOUND" } }] } });
+  expect((await runFrom(target.uploadId)).userErrors).toMatchObject([
+    { code: "UPLOAD_INCOMPLETE", path: ["input", "source", "uploadId"] },
+  ]);
+  expect(await put(target.url, bytes)).toMatchObject({
+    status: 200,
+    body: { uploadId: target.uploadId },
+  });
+  expect((await runFrom(target.uploadId)).run).toMatchObject({
+    status: "QUEUED",
+    image: { width: 100, height: 80 },
+  });
+  expect(await put(target.url, bytes)).toMatchObject({
+    status: 404,
+    body: { errors: [{ extensions: { code: "NOT_FOUND" } }] },
+  });
 });
 
 test("other bytes than the announced ones are refused, and the true ones still taken", async () => {
   const { targets } = await prepare([{ byteSize: bytes.length, sha256: sha256(bytes) }]);
   const [{ url, uploadId }] = targets;
   const swapped = Buffer.from(bytes).fill(0, bytes.length - 1);
-  expect(await put(url, swapped)).toMatchObject({ status: 422, body: { errors: [{ extensions: { code: "INVALID" } }] } });
+  expect(await put(url, swapped)).toMatchObject({
+    status: 422,
+    body: { errors: [{ extensions: { code: "INVALID" } }] },
+  });
   expect(await put(url, bytes.subarray(1))).toMatchObject({ status: 422 });
   expect(await put(url, Buffer.concat([bytes, Buffer.from("x")]))).toMatchObject({
     status: 413,
@@ -91,7 +116,12 @@ test("files are refused one by one, targets stay in their places", async () => {
     { ...good, byteSize: 20_000_001 },
     { ...good, sha256: "abc" },
   ]);
-  expect(targets.map((target: object | null) => target !== null)).toEqual([false, true, false, false]);
+  expect(targets.map((target: object | null) => target !== null)).toEqual([
+    false,
+    true,
+    false,
+    false,
+  ]);
   expect(userErrors).toEqual([
     { path: ["input", "files", "0", "byteSize"], code: "INVALID" },
     { path: ["input", "files", "2", "byteSize"], code: "SOURCE_TOO_LARGE" },
@@ -107,5 +137,7 @@ test("files are refused one by one, targets stay in their places", async () => {
 
 test("a gateway whose clients upload elsewhere has no upload path", async () => {
   const other = await startForTest({}, (ports) => ({ ...ports, uploads: null }));
-  expect((await send(`${other.url}/uploads/upl_x?signature=x`, { method: "PUT", body: "x" })).status).toBe(404);
+  expect(
+    (await send(`${other.url}/uploads/upl_x?signature=x`, { method: "PUT", body: "x" })).status,
+  ).toBe(404);
 });

@@ -31,8 +31,19 @@ beforeEach(async () => {
 function openForTest(allowPrivate = true): Deliverer {
   const sender = openSender({ allowPrivate, totalMs: 2_000, lookup });
   onTestFinished(() => sender.close());
-  const log = { info() {}, error: (fields: object, message: string) => expect.fail(`${message}: ${JSON.stringify(fields)}`) };
-  return openDeliverer({ ports, schema: buildGatewaySchema(), sender, secret, log, random: () => 0 });
+  const log = {
+    info() {},
+    error: (fields: object, message: string) =>
+      expect.fail(`${message}: ${JSON.stringify(fields)}`),
+  };
+  return openDeliverer({
+    ports,
+    schema: buildGatewaySchema(),
+    sender,
+    secret,
+    log,
+    random: () => 0,
+  });
 }
 
 /** The payload of a mutation. */
@@ -48,12 +59,36 @@ const errorFields = "userErrors { path code message fix }";
 const mutation = (name: string, type: string, fields: string) =>
   `mutation ($input: ${type}!) { ${name}(input: $input) { ${fields} ${errorFields} } }`;
 const operations: Readonly<Record<string, string>> = {
-  webhookEndpointCreate: mutation("webhookEndpointCreate", "WebhookEndpointCreateInput", `secret ${endpointFields}`),
-  webhookEndpointUpdate: mutation("webhookEndpointUpdate", "WebhookEndpointUpdateInput", endpointFields),
-  webhookEndpointDelete: mutation("webhookEndpointDelete", "WebhookEndpointChangeInput", "endpointId"),
-  webhookEndpointDisable: mutation("webhookEndpointDisable", "WebhookEndpointChangeInput", endpointFields),
-  webhookEndpointEnable: mutation("webhookEndpointEnable", "WebhookEndpointChangeInput", endpointFields),
-  webhookSecretRotate: mutation("webhookSecretRotate", "WebhookSecretRotateInput", `secret ${endpointFields}`),
+  webhookEndpointCreate: mutation(
+    "webhookEndpointCreate",
+    "WebhookEndpointCreateInput",
+    `secret ${endpointFields}`,
+  ),
+  webhookEndpointUpdate: mutation(
+    "webhookEndpointUpdate",
+    "WebhookEndpointUpdateInput",
+    endpointFields,
+  ),
+  webhookEndpointDelete: mutation(
+    "webhookEndpointDelete",
+    "WebhookEndpointChangeInput",
+    "endpointId",
+  ),
+  webhookEndpointDisable: mutation(
+    "webhookEndpointDisable",
+    "WebhookEndpointChangeInput",
+    endpointFields,
+  ),
+  webhookEndpointEnable: mutation(
+    "webhookEndpointEnable",
+    "WebhookEndpointChangeInput",
+    endpointFields,
+  ),
+  webhookSecretRotate: mutation(
+    "webhookSecretRotate",
+    "WebhookSecretRotateInput",
+    `secret ${endpointFields}`,
+  ),
   webhookRedeliver: mutation("webhookRedeliver", "WebhookRedeliverInput", "delivery { id status }"),
   webhookRecover: mutation("webhookRecover", "WebhookRecoverInput", "recovered hasMore"),
 };
@@ -71,16 +106,24 @@ async function listed(variables: object = {}, authorization?: string) {
   return body.data.webhookDeliveries.edges.map(({ node }: any) => node);
 }
 
-const createEndpoint = async (input: object = {}) => change("webhookEndpointCreate", { url: receiver.url, ...input });
+const createEndpoint = async (input: object = {}) =>
+  change("webhookEndpointCreate", { url: receiver.url, ...input });
 
 /** A run of ada's that has ended, by the API and a worker's words. */
 async function endedRun(input: object = {}): Promise<string> {
-  const { body } = await gateway.ask(runCreate, { input: await runInput({ metadata: { order: 7 }, ...input }) });
+  const { body } = await gateway.ask(runCreate, {
+    input: await runInput({ metadata: { order: 7 }, ...input }),
+  });
   expect(body.data.runCreate.userErrors).toEqual([]);
   const runId: string = body.data.runCreate.run.id;
   const run = { tenantId: "ada", runId };
   await applyChange(ports, run, { type: "claim" });
-  await applyChange(ports, run, { type: "finish", attempt: 1, outcomes: [answered(12)], imageTimings: null });
+  await applyChange(ports, run, {
+    type: "finish",
+    attempt: 1,
+    outcomes: [answered(12)],
+    imageTimings: null,
+  });
   return runId;
 }
 
@@ -128,7 +171,13 @@ describe("a run that ends", () => {
     await openForTest().drain();
     const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
     expect(new Webhook(key).verify(body, headers as Record<string, string>)).toMatchObject({
-      data: { run: { status: "SUCCEEDED", tasks: [{ name: "CAPTION", result: {} }], model: { id: expect.any(String) } } },
+      data: {
+        run: {
+          status: "SUCCEEDED",
+          tasks: [{ name: "CAPTION", result: {} }],
+          model: { id: expect.any(String) },
+        },
+      },
     });
     expect(await listed({ runId })).toMatchObject([{ endpointId: null, status: "SUCCEEDED" }]);
     expect(JSON.stringify(await ports.runs.get("ada", runId))).not.toContain(key);
@@ -141,7 +190,10 @@ describe("a run that ends", () => {
       await applyChange(ports, { tenantId: "ada", runId: body.data.runCreate.run.id }, { type });
     }
     await openForTest().drain();
-    expect(receiver.received.map((each) => JSON.parse(each.body).type).sort()).toEqual(["run.canceled", "run.expired"]);
+    expect(receiver.received.map((each) => JSON.parse(each.body).type).sort()).toEqual([
+      "run.canceled",
+      "run.expired",
+    ]);
   });
 
   test("is not told to another tenant", async () => {
@@ -163,16 +215,25 @@ describe("retries", () => {
     const [delivery] = await listed({ endpointId: endpoint.id });
     expect(delivery).toMatchObject({ status: "FAILED", nextAttemptAt: null });
     const times = delivery.attempts.map(({ at }: { at: string }) => Date.parse(at) - begun);
-    expect(times).toEqual(retryDelaysMs.map((_, i) => retryDelaysMs.slice(0, i + 1).reduce((sum, each) => sum + each, 0)));
+    expect(times).toEqual(
+      retryDelaysMs.map((_, i) =>
+        retryDelaysMs.slice(0, i + 1).reduce((sum, each) => sum + each, 0),
+      ),
+    );
     expect(new Set(receiver.received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
     expect(new Set(receiver.received.map(({ body }) => body)).size).toBe(1);
-    expect(new Set(receiver.received.map(({ headers }) => headers["webhook-timestamp"])).size).toBe(10);
+    expect(new Set(receiver.received.map(({ headers }) => headers["webhook-timestamp"])).size).toBe(
+      10,
+    );
     const [first = { body: "", headers: {} }] = receiver.received;
-    expect(new Webhook(key).verify(first.body, first.headers as Record<string, string>)).toBeTruthy();
+    expect(
+      new Webhook(key).verify(first.body, first.headers as Record<string, string>),
+    ).toBeTruthy();
   });
 
   test("stop at the first success", async () => {
-    receiver.answer = (response) => response.writeHead(receiver.received.length < 3 ? 503 : 200).end();
+    receiver.answer = (response) =>
+      response.writeHead(receiver.received.length < 3 ? 503 : 200).end();
     await createEndpoint();
     await endedRun();
     await deliverAll(openForTest());
@@ -190,17 +251,23 @@ describe("retries", () => {
     expect((await listed())[0].status).toBe("SUCCEEDED");
   });
 
-  test.each([300, 301, 302, 307, 308, 400, 404, 429, 500, 503])("%i is a failure, and is not followed", async (status) => {
-    receiver.answer = (response) => response.writeHead(status, { location: receiver.url }).end("no");
-    await createEndpoint();
-    await endedRun();
-    await openForTest().drain();
-    expect(receiver.received).toHaveLength(1);
-    expect((await listed())[0]).toMatchObject({
-      status: "PENDING",
-      attempts: [{ httpStatus: status, excerpt: "no", error: expect.stringContaining(String(status)) }],
-    });
-  });
+  test.each([300, 301, 302, 307, 308, 400, 404, 429, 500, 503])(
+    "%i is a failure, and is not followed",
+    async (status) => {
+      receiver.answer = (response) =>
+        response.writeHead(status, { location: receiver.url }).end("no");
+      await createEndpoint();
+      await endedRun();
+      await openForTest().drain();
+      expect(receiver.received).toHaveLength(1);
+      expect((await listed())[0]).toMatchObject({
+        status: "PENDING",
+        attempts: [
+          { httpStatus: status, excerpt: "no", error: expect.stringContaining(String(status)) },
+        ],
+      });
+    },
+  );
 
   test("honour Retry-After", async () => {
     receiver.answer = (response) => response.writeHead(429, { "retry-after": "120" }).end();
@@ -221,17 +288,28 @@ describe("retries", () => {
     await endedRun();
     await openForTest().drain();
     const attempts = (await listed()).flatMap((each: { attempts: object[] }) => each.attempts);
-    expect(attempts).toContainEqual(expect.objectContaining({ httpStatus: 200, error: null, excerpt: "x".repeat(1_000) }));
-    expect(attempts).toContainEqual(expect.objectContaining({ httpStatus: null, error: expect.stringContaining("could not be reached") }));
+    expect(attempts).toContainEqual(
+      expect.objectContaining({ httpStatus: 200, error: null, excerpt: "x".repeat(1_000) }),
+    );
+    expect(attempts).toContainEqual(
+      expect.objectContaining({
+        httpStatus: null,
+        error: expect.stringContaining("could not be reached"),
+      }),
+    );
   });
 
   test("what is logged of an attempt carries no secret", async () => {
-    receiver.answer = (response) => response.writeHead(200, { "set-cookie": "session=1", "x-other": "yes" }).end();
+    receiver.answer = (response) =>
+      response.writeHead(200, { "set-cookie": "session=1", "x-other": "yes" }).end();
     await createEndpoint();
     await endedRun();
     await openForTest().drain();
     const [{ attempts }] = await listed();
-    expect(attempts[0].requestHeaders).toContainEqual({ name: "webhook-signature", value: "[redacted]" });
+    expect(attempts[0].requestHeaders).toContainEqual({
+      name: "webhook-signature",
+      value: "[redacted]",
+    });
     expect(attempts[0].responseHeaders).toContainEqual({ name: "set-cookie", value: "[redacted]" });
     expect(attempts[0].responseHeaders).toContainEqual({ name: "x-other", value: "yes" });
   });
@@ -243,7 +321,9 @@ describe("retries", () => {
     await openForTest(false).drain();
     expect(receiver.received).toEqual([]);
     for (const { attempts } of await listed())
-      expect(attempts).toMatchObject([{ httpStatus: null, error: expect.stringMatching(/https|public/) }]);
+      expect(attempts).toMatchObject([
+        { httpStatus: null, error: expect.stringMatching(/https|public/) },
+      ]);
   });
 });
 
@@ -263,7 +343,9 @@ describe("an endpoint that fails", () => {
     await deliverer.drain();
     expect(receiver.received.length).toBeGreaterThan(5);
     await deliverAll(deliverer);
-    expect((await listed()).map(({ status }: { status: string }) => status)).toEqual(Array(6).fill("SUCCEEDED"));
+    expect((await listed()).map(({ status }: { status: string }) => status)).toEqual(
+      Array(6).fill("SUCCEEDED"),
+    );
   });
 
   test("for five days is disabled, tells the others, and holds what comes until it is recovered", async () => {
@@ -281,22 +363,29 @@ describe("an endpoint that fails", () => {
     expect(other.received.map(({ body }) => JSON.parse(body))).toMatchObject([
       {
         type: "endpoint.disabled",
-        data: { endpoint: { id: endpoint.id, url: receiver.url }, reason: expect.stringContaining("failed since") },
+        data: {
+          endpoint: { id: endpoint.id, url: receiver.url },
+          reason: expect.stringContaining("failed since"),
+        },
       },
     ]);
     await endedRun();
     await deliverAll(deliverer);
-    expect((await listed({ endpointId: endpoint.id })).map(({ status }: { status: string }) => status).sort()).toEqual([
-      "FAILED",
-      "HELD",
-      "HELD",
-    ]);
+    expect(
+      (await listed({ endpointId: endpoint.id }))
+        .map(({ status }: { status: string }) => status)
+        .sort(),
+    ).toEqual(["FAILED", "HELD", "HELD"]);
 
     receiver.answer = 204;
     const before = receiver.received.length;
     const input = { endpointId: endpoint.id, since: new Date(since).toISOString() };
-    expect((await change("webhookRecover", input)).userErrors).toMatchObject([{ code: "INVALID", path: ["input", "endpointId"] }]);
-    expect((await change("webhookEndpointEnable", { endpointId: endpoint.id })).endpoint).toMatchObject({
+    expect((await change("webhookRecover", input)).userErrors).toMatchObject([
+      { code: "INVALID", path: ["input", "endpointId"] },
+    ]);
+    expect(
+      (await change("webhookEndpointEnable", { endpointId: endpoint.id })).endpoint,
+    ).toMatchObject({
       disabledAt: null,
       failingSince: null,
     });
@@ -322,7 +411,9 @@ describe("an endpoint that fails", () => {
     await deliverAll(deliverer);
     const statuses = (await listed()).map(({ status }: { status: string }) => status);
     expect(statuses).toEqual(Array(20).fill("SUCCEEDED"));
-    const arrived = receiver.received.slice(triedInVain).map(({ headers }) => headers["webhook-id"]);
+    const arrived = receiver.received
+      .slice(triedInVain)
+      .map(({ headers }) => headers["webhook-id"]);
     expect([arrived.length, new Set(arrived).size]).toEqual([20, 20]);
   });
 
@@ -331,7 +422,10 @@ describe("an endpoint that fails", () => {
     const { endpoint } = await createEndpoint();
     await endedRun();
     await openForTest().drain();
-    const { body } = await gateway.ask("query ($id: ID!) { webhookEndpoint(id: $id) { disabledReason } }", { id: endpoint.id });
+    const { body } = await gateway.ask(
+      "query ($id: ID!) { webhookEndpoint(id: $id) { disabledReason } }",
+      { id: endpoint.id },
+    );
     expect(body.data.webhookEndpoint.disabledReason).toContain("410");
     expect((await listed())[0].status).toBe("FAILED");
   });
@@ -348,13 +442,22 @@ describe("by hand", () => {
       userErrors: [],
     });
     await openForTest().drain();
-    expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual([delivery.eventId, delivery.eventId]);
+    expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual([
+      delivery.eventId,
+      delivery.eventId,
+    ]);
   });
 
   test("a rotated secret signs beside the former one, until that has ended", async () => {
     const { endpoint, secret: former } = await createEndpoint();
-    const { secret: fresh, endpoint: rotated } = await change("webhookSecretRotate", { endpointId: endpoint.id, overlapSeconds: 60 });
-    expect(rotated.secrets).toMatchObject([{ expiresAt: null }, { expiresAt: new Date(clock.now() + 60_000).toISOString() }]);
+    const { secret: fresh, endpoint: rotated } = await change("webhookSecretRotate", {
+      endpointId: endpoint.id,
+      overlapSeconds: 60,
+    });
+    expect(rotated.secrets).toMatchObject([
+      { expiresAt: null },
+      { expiresAt: new Date(clock.now() + 60_000).toISOString() },
+    ]);
     const verify = (key: string) => {
       const { body, headers } = receiver.received.at(-1) ?? { body: "", headers: {} };
       return () => new Webhook(key).verify(body, headers as Record<string, string>);
@@ -370,18 +473,26 @@ describe("by hand", () => {
   });
 
   test("a dry run shows exactly what would be sent, and sends nothing", async () => {
-    const { endpoint, secret: key } = await createEndpoint({ payloadQuery: "{ id tasks { name } }" });
+    const { endpoint, secret: key } = await createEndpoint({
+      payloadQuery: "{ id tasks { name } }",
+    });
     const runId = await endedRun();
     const dryRun =
       "query ($endpointId: ID!, $runId: ID!) { webhookDryRun(endpointId: $endpointId, runId: $runId) { url body headers { name value } } }";
     const { body } = await gateway.ask(dryRun, { endpointId: endpoint.id, runId });
     expect(receiver.received).toEqual([]);
     const shown = body.data.webhookDryRun;
-    const headers = Object.fromEntries(shown.headers.map(({ name, value }: { name: string; value: string }) => [name, value]));
+    const headers = Object.fromEntries(
+      shown.headers.map(({ name, value }: { name: string; value: string }) => [name, value]),
+    );
     expect(new Webhook(key).verify(shown.body, headers)).toBeTruthy();
     await openForTest().drain();
     expect(receiver.received).toMatchObject([{ body: shown.body, headers }]);
-    const { body: other } = await gateway.ask(dryRun, { endpointId: endpoint.id, runId }, `Bearer ${gateway.keys.bob}`);
+    const { body: other } = await gateway.ask(
+      dryRun,
+      { endpointId: endpoint.id, runId },
+      `Bearer ${gateway.keys.bob}`,
+    );
     expect(other.data.webhookDryRun).toBeNull();
   });
 
@@ -393,15 +504,26 @@ describe("by hand", () => {
       description: "orders",
       events: ["RUN_FAILED"],
     });
-    expect(changed.endpoint).toEqual({ ...endpoint, payloadQuery: null, description: "orders", events: ["RUN_FAILED"] });
+    expect(changed.endpoint).toEqual({
+      ...endpoint,
+      payloadQuery: null,
+      description: "orders",
+      events: ["RUN_FAILED"],
+    });
     await change("webhookEndpointUpdate", { endpointId: endpoint.id, events: ["RUN_SUCCEEDED"] });
     receiver.answer = 500;
     await endedRun();
     const deliverer = openForTest();
     await deliverer.drain();
-    expect(await change("webhookEndpointDelete", { endpointId: endpoint.id })).toMatchObject({ endpointId: endpoint.id, userErrors: [] });
+    expect(await change("webhookEndpointDelete", { endpointId: endpoint.id })).toMatchObject({
+      endpointId: endpoint.id,
+      userErrors: [],
+    });
     await deliverAll(deliverer);
-    expect((await listed())[0]).toMatchObject({ status: "FAILED", attempts: [{}, { error: "The endpoint was removed." }] });
+    expect((await listed())[0]).toMatchObject({
+      status: "FAILED",
+      attempts: [{}, { error: "The endpoint was removed." }],
+    });
   });
 });
 
@@ -415,13 +537,25 @@ describe("what cannot be taken", () => {
     ["no events", { events: [] }, "events"],
     ["a long description", { description: "x".repeat(201) }, "description"],
     ["a payload query that is none", { payloadQuery: "id status" }, "payloadQuery"],
-    ["a payload query that breaks out", { payloadQuery: "{ id } } query Other { viewer { keyId }" }, "payloadQuery"],
+    [
+      "a payload query that breaks out",
+      { payloadQuery: "{ id } } query Other { viewer { keyId }" },
+      "payloadQuery",
+    ],
     ["two payload queries", { payloadQuery: "{ id } { id }" }, "payloadQuery"],
     ["an unknown field", { payloadQuery: "{ id secret }" }, "payloadQuery"],
     ["variables", { payloadQuery: "{ node(id: $id) { id } }" }, "payloadQuery"],
     ["a mutation", { payloadQuery: "mutation { runCancel }" }, "payloadQuery"],
-    ["fragments without end", { payloadQuery: "{ ...A } fragment A on Run { ...A }" }, "payloadQuery"],
-    ["too many aliases", { payloadQuery: `{ ${Array.from({ length: 31 }, (_, i) => `a${i}: id`).join(" ")} }` }, "payloadQuery"],
+    [
+      "fragments without end",
+      { payloadQuery: "{ ...A } fragment A on Run { ...A }" },
+      "payloadQuery",
+    ],
+    [
+      "too many aliases",
+      { payloadQuery: `{ ${Array.from({ length: 31 }, (_, i) => `a${i}: id`).join(" ")} }` },
+      "payloadQuery",
+    ],
     ["too much", { payloadQuery: `{ ${"id ".repeat(2_000)} }` }, "payloadQuery"],
   ])("%s is refused in its place, without suggestions", async (_what, input, place) => {
     const { endpoint, secret: key, userErrors } = await createEndpoint(input);
@@ -431,23 +565,29 @@ describe("what cannot be taken", () => {
   });
 
   test("a run's webhook is refused in its place, all at once", async () => {
-    const { body } = await gateway.ask(runCreate, { input: await runInput({ webhook: { url: "x", secret: "y", payloadQuery: "z" } }) });
-    expect(body.data.runCreate.userErrors.map(({ path }: { path: string[] }) => path.join("."))).toEqual([
-      "input.webhook.url",
-      "input.webhook.payloadQuery",
-      "input.webhook.secret",
-    ]);
+    const { body } = await gateway.ask(runCreate, {
+      input: await runInput({ webhook: { url: "x", secret: "y", payloadQuery: "z" } }),
+    });
+    expect(
+      body.data.runCreate.userErrors.map(({ path }: { path: string[] }) => path.join(".")),
+    ).toEqual(["input.webhook.url", "input.webhook.payloadQuery", "input.webhook.secret"]);
   });
 
   test("a private address is refused at once, where none are allowed", async () => {
     const strict = await startForTest({ secret });
-    const { body } = await strict.ask(operations.webhookEndpointCreate ?? "", { input: { url: "https://169.254.169.254/latest" } });
-    expect(body.data.webhookEndpointCreate.userErrors).toMatchObject([{ code: "INVALID", path: ["input", "url"] }]);
+    const { body } = await strict.ask(operations.webhookEndpointCreate ?? "", {
+      input: { url: "https://169.254.169.254/latest" },
+    });
+    expect(body.data.webhookEndpointCreate.userErrors).toMatchObject([
+      { code: "INVALID", path: ["input", "url"] },
+    ]);
   });
 
   test("the 21st endpoint is refused", async () => {
     for (let i = 0; i < 20; i += 1) await createEndpoint();
-    expect((await createEndpoint()).userErrors).toMatchObject([{ code: "INVALID", fix: expect.stringContaining("Delete") }]);
+    expect((await createEndpoint()).userErrors).toMatchObject([
+      { code: "INVALID", fix: expect.stringContaining("Delete") },
+    ]);
   });
 
   test.each([
@@ -466,11 +606,17 @@ describe("what cannot be taken", () => {
     const { endpoint } = await createEndpoint({ payloadQuery: "{ id metadata }" });
     const stored = await ports.webhooks.getEndpoint("ada", endpoint.id);
     if (!stored) throw new Error("It was created.");
-    await ports.webhooks.replaceEndpoint({ ...stored, version: stored.version + 1, payloadQuery: "{ formerField }" }, null);
+    await ports.webhooks.replaceEndpoint(
+      { ...stored, version: stored.version + 1, payloadQuery: "{ formerField }" },
+      null,
+    );
     const runId = await endedRun();
     await openForTest().drain();
     expect(JSON.parse(receiver.received[0]?.body ?? "")).toMatchObject({
-      data: { run: { id: runId, status: "SUCCEEDED" }, payloadError: expect.stringContaining("formerField") },
+      data: {
+        run: { id: runId, status: "SUCCEEDED" },
+        payloadError: expect.stringContaining("formerField"),
+      },
     });
   });
 });
@@ -480,7 +626,11 @@ describe("two deliverers", () => {
     await createEndpoint();
     for (let i = 0; i < 20; i += 1) await endedRun();
     const [one, other] = [openForTest(), openForTest()];
-    while ((await ports.webhooks.outbox(1)).length + (await ports.webhooks.due(Number.MAX_SAFE_INTEGER, 1)).length > 0) {
+    while (
+      (await ports.webhooks.outbox(1)).length +
+        (await ports.webhooks.due(Number.MAX_SAFE_INTEGER, 1)).length >
+      0
+    ) {
       await Promise.all([one.drain(), other.drain()]);
       clock.advance(1_000);
     }
@@ -498,12 +648,20 @@ describe("two deliverers", () => {
     const [{ id }] = await listed();
     const done = await ports.webhooks.getDelivery("ada", id);
     if (!done) throw new Error("It was delivered.");
-    await ports.webhooks.replaceDelivery({ ...done, version: done.version + 1, status: "PENDING", nextAttemptAt: clock.now() + 60_000 });
+    await ports.webhooks.replaceDelivery({
+      ...done,
+      version: done.version + 1,
+      status: "PENDING",
+      nextAttemptAt: clock.now() + 60_000,
+    });
     await openForTest().drain();
     expect(receiver.received).toHaveLength(1);
     clock.advance(60_000);
     await openForTest().drain();
-    expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual([event?.id, event?.id]);
+    expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual([
+      event?.id,
+      event?.id,
+    ]);
   });
 
   test("run until they are stopped, and hear of a run's end at once", async () => {

@@ -17,7 +17,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function headerOf(file: string): Promise<Record<string, { shape: number[]; data_offsets: [number, number] }>> {
+async function headerOf(
+  file: string,
+): Promise<Record<string, { shape: number[]; data_offsets: [number, number] }>> {
   const handle = await open(file);
   try {
     const length = Buffer.alloc(8);
@@ -32,7 +34,9 @@ async function headerOf(file: string): Promise<Record<string, { shape: number[];
 }
 
 test("a random checkpoint has the tensors of one that transformers' code has written", async () => {
-  const { vision_config: vision, text_config: text } = JSON.parse(await readFile(join(nano, "config.json"), "utf8"));
+  const { vision_config: vision, text_config: text } = JSON.parse(
+    await readFile(join(nano, "config.json"), "utf8"),
+  );
   const shape: ModelShape = {
     vision: {
       image: { width: 128, height: 128 },
@@ -56,32 +60,52 @@ test("a random checkpoint has the tensors of one that transformers' code has wri
     },
     text: {
       width: text.d_model,
-      encoder: { layers: text.encoder_layers, heads: text.encoder_attention_heads, middle: text.encoder_ffn_dim },
-      decoder: { layers: text.decoder_layers, heads: text.decoder_attention_heads, middle: text.decoder_ffn_dim },
+      encoder: {
+        layers: text.encoder_layers,
+        heads: text.encoder_attention_heads,
+        middle: text.encoder_ffn_dim,
+      },
+      decoder: {
+        layers: text.decoder_layers,
+        heads: text.decoder_attention_heads,
+        middle: text.decoder_ffn_dim,
+      },
       positionsMax: text.max_position_embeddings,
       vocabulary: text.vocab_size,
       firstLocation: 599,
     },
   };
-  const theirs = Object.entries(await headerOf(join(nano, "model.safetensors"))).map(([name, tensor]) => [name, tensor.shape] as const);
+  const theirs = Object.entries(await headerOf(join(nano, "model.safetensors"))).map(
+    ([name, tensor]) => [name, tensor.shape] as const,
+  );
   const ours = randomTensors(shape).map(({ name, dims }) => [name, [...dims]] as const);
   expect(new Map(ours)).toEqual(new Map(theirs));
 });
 
 test("the base shape has Florence-2-base's 0.23 billion parameters", () => {
-  const count = randomTensors(shapes.base).reduce((sum, { dims }) => sum + dims.reduce((product, size) => product * size, 1), 0);
+  const count = randomTensors(shapes.base).reduce(
+    (sum, { dims }) => sum + dims.reduce((product, size) => product * size, 1),
+    0,
+  );
   expect(count / 1e9).toBeCloseTo(0.23, 2);
 });
 
 test("the same seed writes the same checkpoint, whose tensors fill the file", async () => {
   const tokenizer = await readFile(join(nano, "tokenizer.json"), "utf8");
   const [first, second] = [join(folder, "first"), join(folder, "second")];
-  for (const each of [first, second]) await writeCheckpoint(each, { shape: shapes.tiny, seed: 7, tokenizer });
+  for (const each of [first, second])
+    await writeCheckpoint(each, { shape: shapes.tiny, seed: 7, tokenizer });
   const bytes = await readFile(join(first, "model.safetensors"));
   expect(bytes.equals(await readFile(join(second, "model.safetensors")))).toBe(true);
-  const end = Math.max(...Object.values(await headerOf(join(first, "model.safetensors"))).map(({ data_offsets }) => data_offsets[1]));
+  const end = Math.max(
+    ...Object.values(await headerOf(join(first, "model.safetensors"))).map(
+      ({ data_offsets }) => data_offsets[1],
+    ),
+  );
   expect(8 + Number(bytes.readBigUInt64LE()) + end).toBe(bytes.length);
-  expect(JSON.parse(await readFile(join(first, "config.json"), "utf8"))).toEqual(settingsOf(shapes.tiny)["config.json"]);
+  expect(JSON.parse(await readFile(join(first, "config.json"), "utf8"))).toEqual(
+    settingsOf(shapes.tiny)["config.json"],
+  );
 });
 
 test("the widened tokenizer has Florence-2's ids, and cuts text as the one it came from", async () => {
@@ -90,7 +114,9 @@ test("the widened tokenizer has Florence-2's ids, and cuts text as the one it ca
   await writeFile(join(folder, "tokenizer.json"), wide);
   const { added_tokens } = JSON.parse(wide) as { added_tokens: { id: number; content: string }[] };
   const idOf = (token: string) => added_tokens.find(({ content }) => content === token)?.id;
-  expect(["<s>", "</s>", "<mask>", "<loc_0>", "<loc_999>", "<sep>", "<and>"].map(idOf)).toEqual([0, 2, 50264, 50269, 51268, 51279, 51288]);
+  expect(["<s>", "</s>", "<mask>", "<loc_0>", "<loc_999>", "<sep>", "<and>"].map(idOf)).toEqual([
+    0, 2, 50264, 50269, 51268, 51279, 51288,
+  ]);
   const tokens = await openTokens(folder);
   expect(tokens.count).toBe(51289);
   const prompt = "What does the image describe?";

@@ -22,9 +22,21 @@ afterAll(() => rmSync(home, { recursive: true }));
 test.each(["fp32", "int8"] as const)(
   "in %s a tiny random model answers with exactly as many tokens as are asked for, whatever the beams",
   async (precision) => {
-    const model = await buildOurs({ checkpoint, folder: join(home, precision), precision, reuse: false, say: () => {} });
+    const model = await buildOurs({
+      checkpoint,
+      folder: join(home, precision),
+      precision,
+      reuse: false,
+      say: () => {},
+    });
     const photo = "models/samples/harbour.jpg";
-    const ours = await openOurs({ model, precision, pictures: { photo, exact: photo }, library: "", profile: null });
+    const ours = await openOurs({
+      model,
+      precision,
+      pictures: { photo, exact: photo },
+      library: "",
+      profile: null,
+    });
     try {
       const tokens = 40;
       for (const work of [cases.one.ours, cases.beams.ours]) {

@@ -14,14 +14,18 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "vedere-q8-"));
   cpSync(nano, folder, { recursive: true });
   for (const file of readdirSync(join(nano, "onnx"))) {
-    writeFileSync(join(folder, "onnx", file.replace(".onnx", "_quantized.onnx")), quantize(readFileSync(join(nano, "onnx", file))));
+    writeFileSync(
+      join(folder, "onnx", file.replace(".onnx", "_quantized.onnx")),
+      quantize(readFileSync(join(nano, "onnx", file))),
+    );
   }
   rmSync(join(folder, "vedere.json"));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test("the imitation of q8 takes about a quarter of the bytes", () => {
-  const bytes = (suffix: string) => readFileSync(join(folder, "onnx", `embed_tokens${suffix}.onnx`)).length;
+  const bytes = (suffix: string) =>
+    readFileSync(join(folder, "onnx", `embed_tokens${suffix}.onnx`)).length;
   expect(bytes("_quantized") / bytes("")).toBeLessThan(0.27);
 });
 
@@ -29,7 +33,9 @@ test("its vision graph sees about what the float32 graph sees", async () => {
   const data = Float32Array.from({ length: 3 * 128 * 128 }, (_, i) => Math.sin(i / 50));
   const see = async (file: string) => {
     const graph = await openGraph(join(folder, file), settings);
-    const { image_features } = await graph.run({ pixel_values: { data, dims: [1, 3, 128, 128] } }, ["image_features"]);
+    const { image_features } = await graph.run({ pixel_values: { data, dims: [1, 3, 128, 128] } }, [
+      "image_features",
+    ]);
     await graph.release();
     return floatsOf(image_features);
   };
@@ -59,12 +65,16 @@ test("both branches of its decoder run", async () => {
     const inputs = {
       ...Object.fromEntries(caches),
       inputs_embeds: { data: new Float32Array(width).fill(0.1), dims: [1, 1, width] },
-      encoder_hidden_states: { data: new Float32Array(seen * width).fill(0.2), dims: [1, seen, width] },
+      encoder_hidden_states: {
+        data: new Float32Array(seen * width).fill(0.2),
+        dims: [1, seen, width],
+      },
       encoder_attention_mask: { data: new BigInt64Array(seen).fill(1n), dims: [1, seen] },
       use_cache_branch: { data: Uint8Array.of(isFirst ? 0 : 1), dims: [1] },
     };
     return floatsOf((await graph.run(inputs, ["logits"])).logits);
   };
-  for (const isFirst of [true, false]) expect((await step(isFirst)).every(Number.isFinite)).toBe(true);
+  for (const isFirst of [true, false])
+    expect((await step(isFirst)).every(Number.isFinite)).toBe(true);
   await graph.release();
 });

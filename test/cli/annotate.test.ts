@@ -23,7 +23,9 @@ async function read(png: Buffer) {
   const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
   const isDrawn = (x: number, y: number) => {
     const at = (y * info.width + x) * info.channels;
-    return [ground.r, ground.g, ground.b].some((value, i) => Math.abs((data[at + i] ?? 0) - value) > 12);
+    return [ground.r, ground.g, ground.b].some(
+      (value, i) => Math.abs((data[at + i] ?? 0) - value) > 12,
+    );
   };
   return { width: info.width, height: info.height, isDrawn };
 }
@@ -57,7 +59,13 @@ test("an area is tinted and its hole is not", async () => {
   });
   const result: TaskResult = {
     type: "SegmentationResult",
-    instances: [{ polygons: [ring(40, 200), ring(90, 150)], box: { x0: 40, y0: 40, x1: 200, y1: 200 }, score: 1 }],
+    instances: [
+      {
+        polygons: [ring(40, 200), ring(90, 150)],
+        box: { x0: 40, y0: 40, x1: 200, y1: 200 },
+        score: 1,
+      },
+    ],
   };
   const { isDrawn } = await read(await annotate(await plain(), [result]));
   expect(isDrawn(65, 120)).toBe(true);
@@ -78,7 +86,10 @@ test("a label has its plate inside the picture, wherever its box is", async () =
   ] as const) {
     const at = { x0: left, y0: top, x1: left + 20, y1: top + 20 };
     const { isDrawn } = await read(await annotate(await plain(), [detection("a label", at)]));
-    const outside = countDrawn(isDrawn, (x, y) => x < at.x0 - 4 || x > at.x1 + 4 || y < at.y0 - 4 || y > at.y1 + 4);
+    const outside = countDrawn(
+      isDrawn,
+      (x, y) => x < at.x0 - 4 || x > at.x1 + 4 || y < at.y0 - 4 || y > at.y1 + 4,
+    );
     expect(outside).toBeGreaterThan(200); // of a plate of about 50 × 15, the part beside the box
   }
 });
@@ -95,12 +106,18 @@ test.each([
 });
 
 test("geometry outside of the image is left out", async () => {
-  const { isDrawn } = await read(await annotate(await plain(), [detection("far", { x0: -500, y0: -400, x1: 5000, y1: 4000 })]));
+  const { isDrawn } = await read(
+    await annotate(await plain(), [detection("far", { x0: -500, y0: -400, x1: 5000, y1: 4000 })]),
+  );
   expect(isDrawn(160, 120)).toBe(false);
 });
 
-function countDrawn(isDrawn: (x: number, y: number) => boolean, counts: (x: number, y: number) => boolean): number {
+function countDrawn(
+  isDrawn: (x: number, y: number) => boolean,
+  counts: (x: number, y: number) => boolean,
+): number {
   let count = 0;
-  for (let y = 0; y < size.height; y += 1) for (let x = 0; x < size.width; x += 1) if (counts(x, y) && isDrawn(x, y)) count += 1;
+  for (let y = 0; y < size.height; y += 1)
+    for (let x = 0; x < size.width; x += 1) if (counts(x, y) && isDrawn(x, y)) count += 1;
   return count;
 }

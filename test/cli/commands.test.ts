@@ -22,7 +22,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test("--help shows every command and examples on files that are there", async () => {
   const { stdout, code } = await vedere(["--help"]);
   expect(code).toBe(0);
-  for (const command of ["start", "worker", "analyze", "models", "doctor"]) expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
+  for (const command of ["start", "worker", "analyze", "models", "doctor"])
+    expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
   const [example = ""] = /models\/samples\/[\w-]+\.jpg/.exec(stdout) ?? [];
   expect(readFileSync(join(root, example)).length).toBeGreaterThan(0);
 });
@@ -33,9 +34,15 @@ test("--version is the package's", async () => {
 });
 
 test.each([
-  [["analyze", sample, "--taks", "caption"], /^error: unknown option '--taks'\n\(Did you mean --task\?\)\nfix: /],
+  [
+    ["analyze", sample, "--taks", "caption"],
+    /^error: unknown option '--taks'\n\(Did you mean --task\?\)\nfix: /,
+  ],
   [["analyze", sample, "--region", "1,2,3"], /^error: option '--region .*four numbers/],
-  [["start", "--port", "70000"], /^error: The settings are wrong:\n {2}port: "70000" is not [\s\S]*\nfix: /],
+  [
+    ["start", "--port", "70000"],
+    /^error: The settings are wrong:\n {2}port: "70000" is not [\s\S]*\nfix: /,
+  ],
 ])("wrong usage exits 2 and says what to do: %j", async (args, message) => {
   const { code, stdout, stderr } = await vedere(args);
   expect(stderr).toMatch(message);
@@ -48,24 +55,55 @@ test("analyze --json prints the API's types, and --out draws them on the image",
   const box = { x0: 40, y0: 60, x1: width - 50, y1: height - 70 };
   const out = join(folder, "drawn.png");
   const region = Object.values(box).join(",");
-  const tasks = ["--task", "caption", "--task", "describe-region", "--region", region, "--task", "read-text"];
-  const { code, stdout, stderr } = await vedere(["analyze", sample, ...tasks, "--beams", "1", "--json", "--out", out, "--data", folder]);
+  const tasks = [
+    "--task",
+    "caption",
+    "--task",
+    "describe-region",
+    "--region",
+    region,
+    "--task",
+    "read-text",
+  ];
+  const { code, stdout, stderr } = await vedere([
+    "analyze",
+    sample,
+    ...tasks,
+    "--beams",
+    "1",
+    "--json",
+    "--out",
+    out,
+    "--data",
+    folder,
+  ]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
 
   const answer = JSON.parse(stdout);
   expect(answer).toMatchObject({ image: sample, width, height, model: "florence-2-nano" });
   expect(answer.tasks).toMatchObject([
-    { name: "CAPTION", result: { type: "CaptionResult", text: expect.any(String), score: expect.any(Number) }, provenance: { beams: 1 } },
-    { name: "DESCRIBE_REGION", result: { type: "RegionTextResult", as: "DESCRIPTION", region: box } },
+    {
+      name: "CAPTION",
+      result: { type: "CaptionResult", text: expect.any(String), score: expect.any(Number) },
+      provenance: { beams: 1 },
+    },
+    {
+      name: "DESCRIBE_REGION",
+      result: { type: "RegionTextResult", as: "DESCRIPTION", region: box },
+    },
     { name: "READ_TEXT", result: { type: "OcrResult", regions: expect.any(Array) } },
   ]);
 
   const [before, after] = await Promise.all(
-    [sample, out].map((file) => sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true })),
+    [sample, out].map((file) =>
+      sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true }),
+    ),
   );
   expect(after?.info).toMatchObject({ width, height });
   const differs = (x: number, y: number) =>
-    [0, 1, 2].some((i) => before?.data[(y * width + x) * 3 + i] !== after?.data[(y * width + x) * 3 + i]);
+    [0, 1, 2].some(
+      (i) => before?.data[(y * width + x) * 3 + i] !== after?.data[(y * width + x) * 3 + i],
+    );
   const edge = Array.from({ length: 20 }, (_, i) => differs(box.x0, box.y0 + 100 + i));
   expect(edge).not.toContain(false);
 });
@@ -74,24 +112,50 @@ test("of several images a bad one fails alone, and the exit code tells", async (
   const bad = join(folder, "bad.jpg");
   writeFileSync(bad, "no image");
   const missing = join(folder, "missing.jpg");
-  const { code, stdout, stderr } = await vedere(["analyze", bad, missing, sample, "-t", "caption", "--beams", "1", "--data", folder]);
+  const { code, stdout, stderr } = await vedere([
+    "analyze",
+    bad,
+    missing,
+    sample,
+    "-t",
+    "caption",
+    "--beams",
+    "1",
+    "--data",
+    folder,
+  ]);
   expect(code).toBe(1);
-  expect(stderr).toBe(`error: ${missing} does not exist.\nfix: Check the path and its permissions.\n`);
-  expect(stdout).toMatch(/bad\.jpg {2}failed: .*\n[\s\S]*\.jpg {2}\d+×\d+ {2}florence-2-nano.*\ncaption\n {2}[01]\.\d\d {2}\S/);
+  expect(stderr).toBe(
+    `error: ${missing} does not exist.\nfix: Check the path and its permissions.\n`,
+  );
+  expect(stdout).toMatch(
+    /bad\.jpg {2}failed: .*\n[\s\S]*\.jpg {2}\d+×\d+ {2}florence-2-nano.*\ncaption\n {2}[01]\.\d\d {2}\S/,
+  );
 });
 
 test("a picture never takes the place of an image", async () => {
-  const { code, stderr } = await vedere(["analyze", join(folder, "a.png"), "--out", join(folder, "a.png")]);
-  expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining("would be written over") });
+  const { code, stderr } = await vedere([
+    "analyze",
+    join(folder, "a.png"),
+    "--out",
+    join(folder, "a.png"),
+  ]);
+  expect({ code, stderr }).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("would be written over"),
+  });
 });
 
 test("a pulled model is the new default, is verified, and is found out when a file changes", async () => {
   const hub = await startFakeHub();
   const data = join(folder, "pulled");
   try {
-    const pulled = await vedere(["models", "pull", "florence-2-base-ft", "--precision", "fp32", "--data", data], {
-      HF_ENDPOINT: hub.endpoint,
-    });
+    const pulled = await vedere(
+      ["models", "pull", "florence-2-base-ft", "--precision", "fp32", "--data", data],
+      {
+        HF_ENDPOINT: hub.endpoint,
+      },
+    );
     expect(pulled).toMatchObject({ code: 0, stdout: expect.stringContaining(hub.commit) });
   } finally {
     await hub.close();
@@ -140,8 +204,12 @@ test("doctor exits 1 with a fix where something cannot work", async () => {
   const data = join(folder, "damaged");
   mkdirSync(data);
   writeFileSync(join(data, "secret.key"), "not a secret\n");
-  const { code, stdout } = await vedere(["doctor", "--data", data, "--port", "0"], { VEDERE_EXECUTION_PROVIDERS: "coreml" });
+  const { code, stdout } = await vedere(["doctor", "--data", data, "--port", "0"], {
+    VEDERE_EXECUTION_PROVIDERS: "coreml",
+  });
   expect(code).toBe(1);
-  expect(stdout).toMatch(/FAIL {2}ONNX Runtime .*not: .*coreml.*\n +fix: VEDERE_EXECUTION_PROVIDERS names coreml/);
+  expect(stdout).toMatch(
+    /FAIL {2}ONNX Runtime .*not: .*coreml.*\n +fix: VEDERE_EXECUTION_PROVIDERS names coreml/,
+  );
   expect(stdout).toMatch(/FAIL {2}data folder .*secret\.key.*\n +fix: /);
 });

@@ -4,8 +4,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { join } from "node:path";
 
 const nano = join(import.meta.dirname, "../../models/florence-2-nano");
-const contents = ["config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"];
-const graphs = ["vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged"].map((name) => `onnx/${name}.onnx`);
+const contents = [
+  "config.json",
+  "generation_config.json",
+  "preprocessor_config.json",
+  "tokenizer.json",
+];
+const graphs = ["vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged"].map(
+  (name) => `onnx/${name}.onnx`,
+);
 
 /** What the hub does wrong; cleared by the tests as they go. */
 export interface Mischief {
@@ -27,18 +34,22 @@ export interface FakeHub {
 
 export async function startFakeHub(): Promise<FakeHub> {
   const commit = "0123456789abcdef0123456789abcdef01234567";
-  const files = new Map([...contents, ...graphs].map((path) => [path, readFileSync(join(nano, path))]));
+  const files = new Map(
+    [...contents, ...graphs].map((path) => [path, readFileSync(join(nano, path))]),
+  );
   const mischief: Mischief = { breakOff: null, corrupt: null };
   const downloads: string[] = [];
 
   function answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? "/", "http://hub");
-    const json = (body: unknown) => response.setHeader("content-type", "application/json").end(JSON.stringify(body));
+    const json = (body: unknown) =>
+      response.setHeader("content-type", "application/json").end(JSON.stringify(body));
     if (url.pathname.startsWith("/api/models/missing/")) {
       response.statusCode = 404;
       return void json({ error: "Repository not found" });
     }
-    if (/^\/api\/models\/[^/]+\/[^/]+\/revision\/(main|v1)$/.test(url.pathname)) return void json({ _id: "1", id: "any/any", sha: commit });
+    if (/^\/api\/models\/[^/]+\/[^/]+\/revision\/(main|v1)$/.test(url.pathname))
+      return void json({ _id: "1", id: "any/any", sha: commit });
     if (url.pathname.endsWith(`/tree/${commit}`)) return void json([...files].map(treeEntry));
     const [, path = ""] = new RegExp(`/resolve/${commit}/(.+)$`).exec(url.pathname) ?? [];
     const bytes = files.get(path);
@@ -50,7 +61,12 @@ export async function startFakeHub(): Promise<FakeHub> {
     }
   }
 
-  function sendFile(request: IncomingMessage, response: ServerResponse, path: string, whole: Buffer): void {
+  function sendFile(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    whole: Buffer,
+  ): void {
     const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
     const isProbe = request.headers.range === "bytes=0-0";
     const from = Number(range?.[1] ?? 0);
@@ -59,8 +75,14 @@ export async function startFakeHub(): Promise<FakeHub> {
     const sent = Buffer.from(whole.subarray(from, to + 1));
     if (mischief.corrupt === path) sent.writeUInt8(sent.readUInt8(0) ^ 1, 0);
     const headers = { etag: `"${path}"`, "content-length": sent.length };
-    response.writeHead(range ? 206 : 200, range ? { ...headers, "content-range": `bytes ${from}-${to}/${whole.length}` } : headers);
-    const breakOff = mischief.breakOff?.path === path && mischief.breakOff.times > 0 && !isProbe ? mischief.breakOff : null;
+    response.writeHead(
+      range ? 206 : 200,
+      range ? { ...headers, "content-range": `bytes ${from}-${to}/${whole.length}` } : headers,
+    );
+    const breakOff =
+      mischief.breakOff?.path === path && mischief.breakOff.times > 0 && !isProbe
+        ? mischief.breakOff
+        : null;
     if (!breakOff) return void response.end(sent);
     breakOff.times -= 1;
     response.write(sent.subarray(0, breakOff.afterBytes), () => response.destroy());
@@ -95,6 +117,10 @@ function treeEntry([path, bytes]: [string, Buffer]) {
   return {
     ...entry,
     oid: "f".repeat(40),
-    lfs: { oid: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, pointerSize: 132 },
+    lfs: {
+      oid: createHash("sha256").update(bytes).digest("hex"),
+      size: bytes.length,
+      pointerSize: 132,
+    },
   };
 }

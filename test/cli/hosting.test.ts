@@ -30,8 +30,19 @@ const config = (env: Record<string, string> = {}) => readConfig(env, { dataDir: 
 
 async function report(changes: Partial<HostedModel>): Promise<void> {
   const ports = await connect(config());
-  const model = { id: "tuned", revision: "1", state: "READY", message: null, executionProvider: "cpu", memoryBytes: 64e6 } as const;
-  await ports.registry.report({ workerId: "w1", at: Date.now(), models: [{ ...model, ...changes }] });
+  const model = {
+    id: "tuned",
+    revision: "1",
+    state: "READY",
+    message: null,
+    executionProvider: "cpu",
+    memoryBytes: 64e6,
+  } as const;
+  await ports.registry.report({
+    workerId: "w1",
+    at: Date.now(),
+    models: [{ ...model, ...changes }],
+  });
   await ports.close();
 }
 
@@ -44,18 +55,31 @@ test("an alias is made, led elsewhere, listed and removed", async () => {
   said = "";
   await listModels({ data, json: true });
   const listed: { revision: string; aliases: string[]; status: string }[] = JSON.parse(said);
-  expect(listed.find(({ revision }) => revision === "2")).toMatchObject({ aliases: ["beta", "prod"], status: "AVAILABLE" });
+  expect(listed.find(({ revision }) => revision === "2")).toMatchObject({
+    aliases: ["beta", "prod"],
+    status: "AVAILABLE",
+  });
   await removeAlias("beta", { data });
-  await expect(removeAlias("beta", { data })).rejects.toMatchObject({ code: "MODEL_NOT_FOUND", fix: expect.stringContaining("prod") });
+  await expect(removeAlias("beta", { data })).rejects.toMatchObject({
+    code: "MODEL_NOT_FOUND",
+    fix: expect.stringContaining("prod"),
+  });
 });
 
 test("an alias that would lead nowhere, to a broken model or to itself is refused, and changes nothing", async () => {
   breakModel(addModelCopy(data, { id: "broken", revision: "1" }));
   await setAlias("a", "florence-2-nano", { data });
-  await expect(setAlias("b", "nothing", { data })).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
-  await expect(setAlias("b", "broken", { data })).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" });
+  await expect(setAlias("b", "nothing", { data })).rejects.toMatchObject({
+    code: "MODEL_NOT_FOUND",
+  });
+  await expect(setAlias("b", "broken", { data })).rejects.toMatchObject({
+    code: "MODEL_UNAVAILABLE",
+  });
   await setAlias("b", "a", { data });
-  await expect(setAlias("a", "b", { data })).rejects.toMatchObject({ code: "INVALID", message: expect.stringContaining("itself") });
+  await expect(setAlias("a", "b", { data })).rejects.toMatchObject({
+    code: "INVALID",
+    message: expect.stringContaining("itself"),
+  });
   await expect(setAlias("two words", "a", { data })).rejects.toMatchObject({ code: "INVALID" });
   const ports = await connect(config());
   expect(await ports.registry.aliases()).toEqual([
@@ -94,7 +118,10 @@ test("doctor warns of broken folders and of aliases that lead nowhere, and of no
 });
 
 test("doctor refuses a default model that is larger than the memory for models, and warns of a precision that it has not", async () => {
-  expect(await checkModel(config())).toMatchObject({ status: "OK", detail: expect.stringContaining("florence-2-nano@") });
+  expect(await checkModel(config())).toMatchObject({
+    status: "OK",
+    detail: expect.stringContaining("florence-2-nano@"),
+  });
   expect(await checkModel(config({ VEDERE_MODEL_MEMORY_MB: "1" }))).toMatchObject({
     status: "FAIL",
     fix: expect.stringContaining("VEDERE_MODEL_MEMORY_MB"),
@@ -106,14 +133,20 @@ test("doctor refuses a default model that is larger than the memory for models, 
 });
 
 test("doctor tells what running workers host, and warns where a model fell back or failed", async () => {
-  expect(await checkHosting(config())).toMatchObject({ status: "OK", detail: "none reported within the last minute" });
+  expect(await checkHosting(config())).toMatchObject({
+    status: "OK",
+    detail: "none reported within the last minute",
+  });
   await report({});
   expect(await checkHosting(config())).toMatchObject({
     status: "OK",
     detail: "1 reported within the last minute; w1: tuned@1 READY on cpu, 64 MB",
   });
   await report({ message: "It runs on cpu. cuda: no driver." });
-  expect(await checkHosting(config())).toMatchObject({ status: "WARN", detail: expect.stringContaining("no driver") });
+  expect(await checkHosting(config())).toMatchObject({
+    status: "WARN",
+    detail: expect.stringContaining("no driver"),
+  });
 });
 
 test("workers share half of the machine's memory, unless a figure is set", () => {

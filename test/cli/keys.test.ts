@@ -21,7 +21,9 @@ async function admitted(key: string): Promise<readonly string[] | string> {
   try {
     return (await authenticate(`Bearer ${key.trim()}`, ports)).scopes;
   } catch (error) {
-    return error instanceof Error && "code" in error ? String(error.code) : expect.unreachable(String(error));
+    return error instanceof Error && "code" in error
+      ? String(error.code)
+      : expect.unreachable(String(error));
   } finally {
     ports.close();
   }
@@ -30,7 +32,17 @@ async function admitted(key: string): Promise<readonly string[] | string> {
 test("an operator makes a tenant and a key, rerolls and revokes it, and the gateway obeys", async () => {
   const tenant = (await run("tenants", "create", "Grace & Co")).stdout.trim();
   expect(tenant).toMatch(/^ten_[0-9A-Za-z]{16}$/);
-  const { stdout: key } = await run("keys", "create", tenant, "--name", "shop", "--scopes", "runs_write,RUNS_READ", "--days", "30");
+  const { stdout: key } = await run(
+    "keys",
+    "create",
+    tenant,
+    "--name",
+    "shop",
+    "--scopes",
+    "runs_write,RUNS_READ",
+    "--days",
+    "30",
+  );
   expect(await admitted(key)).toEqual(["RUNS_READ", "RUNS_WRITE"]);
 
   const { stdout: list } = await run("keys", "list", tenant);
@@ -39,7 +51,10 @@ test("an operator makes a tenant and a key, rerolls and revokes it, and the gate
   expect(list).not.toContain(key.slice(31, 63));
 
   const { stdout: fresh } = await run("keys", "reroll", key.slice(9, 31), "--grace-seconds", "0");
-  expect([await admitted(key), await admitted(fresh)]).toEqual(["UNAUTHENTICATED", ["RUNS_READ", "RUNS_WRITE"]]);
+  expect([await admitted(key), await admitted(fresh)]).toEqual([
+    "UNAUTHENTICATED",
+    ["RUNS_READ", "RUNS_WRITE"],
+  ]);
   expect((await run("tenants", "disable", tenant)).stdout).toContain("disabled");
   expect(await admitted(fresh)).toBe("UNAUTHENTICATED");
   expect((await run("tenants", "enable", tenant)).stdout).toContain("enabled");

@@ -16,7 +16,10 @@ let bucket: Bucket;
 let nano: ModelInfo;
 beforeAll(async () => {
   aws = await startEmulators();
-  const [model] = await openModels(modelPlaces(readConfig({}, { dataDir: tmpdir() })), async () => []).list();
+  const [model] = await openModels(
+    modelPlaces(readConfig({}, { dataDir: tmpdir() })),
+    async () => [],
+  ).list();
   if (!model) throw new Error("The embedded model is there.");
   nano = model;
 });
@@ -41,7 +44,17 @@ test("a published model is listed by gateways, without a file of theirs", async 
   await publish();
   const [listed] = await models.list({ isFresh: true });
   const { id, revision, precision, tasks, defaults, description } = nano;
-  expect(listed).toMatchObject({ id, revision, precision, tasks, defaults, description, isDefault: true, aliases: ["prod"], fault: null });
+  expect(listed).toMatchObject({
+    id,
+    revision,
+    precision,
+    tasks,
+    defaults,
+    description,
+    isDefault: true,
+    aliases: ["prod"],
+    fault: null,
+  });
 });
 
 test("a worker fetches it once, whole, and serves it", async () => {
@@ -49,23 +62,43 @@ test("a worker fetches it once, whole, and serves it", async () => {
   const into = emptyFolder();
   const name = `${nano.id}@${nano.revision}`;
   expect(await fetchModels(bucket, { into, has: none })).toEqual([name]);
-  const places = { ...modelPlaces(readConfig({}, { dataDir: into })), pulled: into, embedded: join(into, "none") };
+  const places = {
+    ...modelPlaces(readConfig({}, { dataDir: into })),
+    pulled: into,
+    embedded: join(into, "none"),
+  };
   const [fetched] = await openModels(places, async () => []).list();
-  expect(fetched).toMatchObject({ id: nano.id, revision: nano.revision, fault: null, folder: join(into, name) });
+  expect(fetched).toMatchObject({
+    id: nano.id,
+    revision: nano.revision,
+    fault: null,
+    folder: join(into, name),
+  });
 });
 
 test("what a worker has it does not fetch", async () => {
   await publish();
   const into = emptyFolder();
-  expect(await fetchModels(bucket, { into, has: new Set([`${nano.id}@${nano.revision}`]) })).toEqual([]);
+  expect(
+    await fetchModels(bucket, { into, has: new Set([`${nano.id}@${nano.revision}`]) }),
+  ).toEqual([]);
   expect(readdirSync(into)).toEqual([]);
 });
 
 test("a file that was changed in the bucket is refused, and nothing of the model is kept", async () => {
   const { files } = await publish();
   const Key = `models/${nano.id}@${nano.revision}/config.json`;
-  await bucket.client.send(new PutObjectCommand({ Bucket: bucket.name, Key, Body: "x".repeat(files[0]?.bytes ?? 1) }));
+  await bucket.client.send(
+    new PutObjectCommand({ Bucket: bucket.name, Key, Body: "x".repeat(files[0]?.bytes ?? 1) }),
+  );
   const into = emptyFolder();
-  await expect(fetchModels(bucket, { into, has: none })).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" });
-  expect(await openModels({ ...modelPlaces(readConfig({}, { dataDir: into })), pulled: into }, async () => []).list()).toHaveLength(1);
+  await expect(fetchModels(bucket, { into, has: none })).rejects.toMatchObject({
+    code: "MODEL_UNAVAILABLE",
+  });
+  expect(
+    await openModels(
+      { ...modelPlaces(readConfig({}, { dataDir: into })), pulled: into },
+      async () => [],
+    ).list(),
+  ).toHaveLength(1);
 });

@@ -21,7 +21,9 @@ afterEach(async () => {
   rmSync(into, { recursive: true });
 });
 
-function pull(overrides: { name?: string; precision?: string; onBytes?: (bytes: number) => void } = {}) {
+function pull(
+  overrides: { name?: string; precision?: string; onBytes?: (bytes: number) => void } = {},
+) {
   return pullModel(
     { endpoint: hub.endpoint, token: null },
     {
@@ -83,7 +85,10 @@ test("a connection that breaks is taken up where it broke", async () => {
 
 test("a pull that failed goes on in the next one, without fetching again what it had", async () => {
   hub.mischief.breakOff = { path: graph, afterBytes: 0, times: 9 };
-  await expect(pull()).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", fix: expect.stringContaining("goes on where it stopped") });
+  await expect(pull()).rejects.toMatchObject({
+    code: "MODEL_UNAVAILABLE",
+    fix: expect.stringContaining("goes on where it stopped"),
+  });
   expect(readdirSync(into)).toEqual([expect.stringMatching(/^\.florence-2-base-ft@/)]);
   hub.mischief.breakOff = null;
   hub.downloads.length = 0;
@@ -96,8 +101,13 @@ test.each([graph, "config.json"])(
   "%s that arrives with another hash is refused and removed, and the model does not appear",
   async (path) => {
     hub.mischief.corrupt = path;
-    await expect(pull()).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", message: expect.stringContaining(`${path} arrived damaged`) });
-    const left = readdirSync(into, { recursive: true, encoding: "utf8" }).map((file) => file.replace(/^[^/]*\/?/, ""));
+    await expect(pull()).rejects.toMatchObject({
+      code: "MODEL_UNAVAILABLE",
+      message: expect.stringContaining(`${path} arrived damaged`),
+    });
+    const left = readdirSync(into, { recursive: true, encoding: "utf8" }).map((file) =>
+      file.replace(/^[^/]*\/?/, ""),
+    );
     expect(left).not.toContain(path);
     expect(left).not.toContain(`${path}.part`);
     expect(readdirSync(into)).not.toContain("florence-2-base-ft");
@@ -118,7 +128,10 @@ test("a repository that is not there is told apart from a hub that is not there"
     fix: expect.stringContaining("HF_TOKEN"),
   });
   await hub.close();
-  await expect(pull()).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", fix: expect.stringMatching(/HTTPS_PROXY.*HF_ENDPOINT.*copy/) });
+  await expect(pull()).rejects.toMatchObject({
+    code: "MODEL_UNAVAILABLE",
+    fix: expect.stringMatching(/HTTPS_PROXY.*HF_ENDPOINT.*copy/),
+  });
 });
 
 test("a name that is no repository is wrong usage", async () => {

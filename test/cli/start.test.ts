@@ -29,7 +29,10 @@ function start(...args: string[]): ChildProcess {
 async function send(line: string): Promise<{ status: number; body: unknown }> {
   const [, url = "", keyFile = "", bodyFile = ""] =
     /^curl -s (\S+) -H "authorization: Bearer \$\(cat (\S+)\)" .* -d @(\S+)$/.exec(line) ?? [];
-  const headers = { authorization: `Bearer ${readFileSync(keyFile, "utf8").trim()}`, "content-type": "application/json" };
+  const headers = {
+    authorization: `Bearer ${readFileSync(keyFile, "utf8").trim()}`,
+    "content-type": "application/json",
+  };
   const response = await fetch(url, { method: "POST", headers, body: readFileSync(bodyFile) });
   return { status: response.status, body: await response.json() };
 }
@@ -68,7 +71,9 @@ test("start prints a curl line that returns typed results, keeps its key, and st
   const second = await vedere(["start", "--data", data, "--port", port]);
   expect(second).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(new RegExp(`Port ${port} of 127.0.0.1 is in use.\\nfix: .*--port`)),
+    stderr: expect.stringMatching(
+      new RegExp(`Port ${port} of 127.0.0.1 is in use.\\nfix: .*--port`),
+    ),
   });
 
   const workers = [...log.matchAll(/"worker":(\d+)/g)].map((match) => Number(match[1]));
@@ -90,7 +95,9 @@ test("a worker that dies is started again, and workers end with their gateway ev
   const seen = new Promise<void>((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`start ended with ${code}`)));
     child.stderr?.on("data", (chunk: Buffer) => {
-      for (const [, pid] of chunk.toString().matchAll(/"worker":(\d+),"model":"[^"]+","revision":"[^"]+","msg":"ready"/g)) {
+      for (const [, pid] of chunk
+        .toString()
+        .matchAll(/"worker":(\d+),"model":"[^"]+","revision":"[^"]+","msg":"ready"/g)) {
         pids.push(Number(pid));
         if (pids.length === 1) process.kill(Number(pid), "SIGKILL");
       }
@@ -114,7 +121,9 @@ function isAlive(pid: number): boolean {
 
 test("/metrics adds up what the gateway and its workers count, and names no tenant", async () => {
   const port = await freePort();
-  const child = startVedere(["start", "--data", data, "--port", "0", "--workers", "2"], { VEDERE_METRICS_PORT: String(port) });
+  const child = startVedere(["start", "--data", data, "--port", "0", "--workers", "2"], {
+    VEDERE_METRICS_PORT: String(port),
+  });
   started.push(child);
   const output = await outputUntil(child, "Ready.");
   for (let i = 0; i < 3; i += 1) expect((await send(curlLine(output))).status).toBe(200);
@@ -130,7 +139,10 @@ test("/metrics adds up what the gateway and its workers count, and names no tena
     );
   expect(value('vedere_requests_total{path="/graphql",status="200"}')).toBe(3);
   expect(value('vedere_runs_total{status="SUCCEEDED"}')).toBe(3);
-  expect(value('vedere_images_total{features="computed"}') + value('vedere_images_total{features="known"}')).toBe(3);
+  expect(
+    value('vedere_images_total{features="computed"}') +
+      value('vedere_images_total{features="known"}'),
+  ).toBe(3);
   expect(value('vedere_stage_seconds_count{stage="generate"}')).toBe(3);
   expect(value("vedere_tokens_total")).toBeGreaterThan(30);
   expect(value('vedere_queue_messages{state="visible"}')).toBe(0);

@@ -18,8 +18,25 @@ test.each(taskWords)("%s makes an input that the task itself accepts", (word) =>
 
 test("options reach the inputs under the names of the API", () => {
   const tasks = tasksFrom(
-    ["caption", "detect-objects", "ground-phrases", "read-text", "segment", "describe-region", "ask", "prompt"],
-    { text: "words", label: ["cat", "dog"], region, detail: "more-detailed", as: "category", lines: true, grammar: "boxes" },
+    [
+      "caption",
+      "detect-objects",
+      "ground-phrases",
+      "read-text",
+      "segment",
+      "describe-region",
+      "ask",
+      "prompt",
+    ],
+    {
+      text: "words",
+      label: ["cat", "dog"],
+      region,
+      detail: "more-detailed",
+      as: "category",
+      lines: true,
+      grammar: "boxes",
+    },
     { beams: 1 },
   );
   const options = { beams: 1 };
@@ -39,8 +56,18 @@ test("options reach the inputs under the names of the API", () => {
 test.each<[string, string[], TaskOptions, RegExp]>([
   ["an unknown task", ["colour"], {}, /no task colour/],
   ["a task that lacks what it needs", ["ask"], {}, /ask needs --text/],
-  ["a task that needs one of two and has neither", ["segment"], {}, /segment needs --text or --region/],
-  ["an option that means nothing to any of the tasks", ["caption"], { label: ["cat"] }, /--label means nothing to caption/],
+  [
+    "a task that needs one of two and has neither",
+    ["segment"],
+    {},
+    /segment needs --text or --region/,
+  ],
+  [
+    "an option that means nothing to any of the tasks",
+    ["caption"],
+    { label: ["cat"] },
+    /--label means nothing to caption/,
+  ],
 ])("%s is wrong usage", (_, words, options, message) => {
   expect(() => tasksFrom(words, options, {})).toThrow(message);
 });

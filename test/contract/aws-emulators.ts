@@ -17,12 +17,24 @@ export async function startEmulators() {
     endpoint,
     sqs,
     /** A queue with its dead letters and, as in production, a redrive policy for what nobody buries. */
-    async createQueue({ receiveCountMax }: { receiveCountMax: number }): Promise<{ queue: string; deadLetters: string }> {
+    async createQueue({
+      receiveCountMax,
+    }: {
+      receiveCountMax: number;
+    }): Promise<{ queue: string; deadLetters: string }> {
       count += 1;
       const deadLetters = await create(sqs, `dead-letters-${count}`, {});
-      const answer = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: deadLetters, AttributeNames: ["QueueArn"] }));
-      const redrive = { deadLetterTargetArn: answer.Attributes?.QueueArn, maxReceiveCount: receiveCountMax };
-      return { queue: await create(sqs, `queue-${count}`, { RedrivePolicy: JSON.stringify(redrive) }), deadLetters };
+      const answer = await sqs.send(
+        new GetQueueAttributesCommand({ QueueUrl: deadLetters, AttributeNames: ["QueueArn"] }),
+      );
+      const redrive = {
+        deadLetterTargetArn: answer.Attributes?.QueueArn,
+        maxReceiveCount: receiveCountMax,
+      };
+      return {
+        queue: await create(sqs, `queue-${count}`, { RedrivePolicy: JSON.stringify(redrive) }),
+        deadLetters,
+      };
     },
     createBucket(): string {
       count += 1;
@@ -35,8 +47,14 @@ export async function startEmulators() {
   };
 }
 
-async function create(sqs: SQSClient, name: string, attributes: Record<string, string>): Promise<string> {
-  const { QueueUrl: url } = await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes: attributes }));
+async function create(
+  sqs: SQSClient,
+  name: string,
+  attributes: Record<string, string>,
+): Promise<string> {
+  const { QueueUrl: url } = await sqs.send(
+    new CreateQueueCommand({ QueueName: name, Attributes: attributes }),
+  );
   if (!url) throw new Error("The emulator gave a queue no URL.");
   return url;
 }

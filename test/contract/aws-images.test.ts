@@ -22,7 +22,13 @@ imagesContract("S3 (emulated)", async (clock) => {
 
 /** fetch counts the bytes itself, as a browser does, so the announced length is not what it sends. */
 async function put(target: UploadTarget, body: readonly Uint8Array[]): Promise<void> {
-  const headers = target.headers.filter(({ name }) => name !== "content-length").map(({ name, value }): [string, string] => [name, value]);
-  const answer = await fetch(target.url, { method: target.method, headers, body: Buffer.concat(body) });
+  const headers = target.headers
+    .filter(({ name }) => name !== "content-length")
+    .map(({ name, value }): [string, string] => [name, value]);
+  const answer = await fetch(target.url, {
+    method: target.method,
+    headers,
+    body: Buffer.concat(body),
+  });
   expect(answer.status, await answer.text()).toBe(200);
 }

@@ -32,7 +32,11 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
   /** A port on an empty table, and the same with a client of its own. */
   async function openOn<Port>(portOn: (table: DynamoTable) => Port) {
     const name = await emulator.createTable();
-    return { port: portOn(dynamoTable(emulator.client, name)), elsewhere: portOn(dynamoTable(second, name)), close: async () => undefined };
+    return {
+      port: portOn(dynamoTable(emulator.client, name)),
+      elsewhere: portOn(dynamoTable(second, name)),
+      close: async () => undefined,
+    };
   }
   const kept = { retentionMs: 86_400_000, wake: nobody };
   const clock = { now: () => 1_000_000 };
@@ -58,7 +62,10 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
   });
 
   webhooksContract("DynamoDB", async () => {
-    const portOn = (table: DynamoTable) => ({ runs: dynamoRuns(table, kept), webhooks: dynamoWebhooks(table, { clock, ...kept }) });
+    const portOn = (table: DynamoTable) => ({
+      runs: dynamoRuns(table, kept),
+      webhooks: dynamoWebhooks(table, { clock, ...kept }),
+    });
     const { port, ...rest } = await openOn(portOn);
     return { ...port, ...rest };
   });
@@ -73,10 +80,15 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
 
   test("a long run is packed and reads back; one that is too long to be stored is refused with what to do", async () => {
     const { port: runs } = await openOn((table) => dynamoRuns(table, kept));
-    const long = newRun({ id: "run_long", metadata: "a phrase that comes again and again ".repeat(20_000) });
+    const long = newRun({
+      id: "run_long",
+      metadata: "a phrase that comes again and again ".repeat(20_000),
+    });
     await runs.create(long, null);
     expect(await runs.get("ten_1", "run_long")).toEqual(long);
     const random = Array.from({ length: 60_000 }, (_, i) => Math.sin(i).toString(36)).join();
-    await expect(runs.create(newRun({ id: "run_huge", metadata: random }), null)).rejects.toMatchObject({ code: "INVALID" });
+    await expect(
+      runs.create(newRun({ id: "run_huge", metadata: random }), null),
+    ).rejects.toMatchObject({ code: "INVALID" });
   });
 });

@@ -18,13 +18,17 @@ export function budgetsContract(name: string, open: () => Promise<OpenBudgets>):
     afterEach(() => store.close());
 
     const size = { capacity: 100, perSecond: 10 };
-    const drawn = (budgets: Budgets, names: string[], cost: number, now = 0) => budgets.draw("ten_1", names, { cost, size, now });
+    const drawn = (budgets: Budgets, names: string[], cost: number, now = 0) =>
+      budgets.draw("ten_1", names, { cost, size, now });
 
     test("what one process draws the other has no more, and time brings it back", async () => {
       expect(await drawn(store.budgets, ["tenant"], 70)).toEqual({ levels: [30], waitMs: 0 });
       expect(await drawn(store.elsewhere, ["tenant"], 0)).toEqual({ levels: [30], waitMs: 0 });
       expect(await drawn(store.elsewhere, ["tenant"], 50)).toEqual({ levels: [30], waitMs: 2_000 });
-      expect(await drawn(store.elsewhere, ["tenant"], 50, 2_000)).toEqual({ levels: [0], waitMs: 0 });
+      expect(await drawn(store.elsewhere, ["tenant"], 50, 2_000)).toEqual({
+        levels: [0],
+        waitMs: 0,
+      });
       expect((await drawn(store.budgets, ["tenant"], 0, 100_000)).levels).toEqual([100]);
     });
 
@@ -51,12 +55,16 @@ export function budgetsContract(name: string, open: () => Promise<OpenBudgets>):
 
     test("another tenant's bucket is its own", async () => {
       await drawn(store.budgets, ["tenant"], 100);
-      expect((await store.budgets.draw("ten_2", ["tenant"], { cost: 0, size, now: 0 })).levels).toEqual([100]);
+      expect(
+        (await store.budgets.draw("ten_2", ["tenant"], { cost: 0, size, now: 0 })).levels,
+      ).toEqual([100]);
     });
 
     test("of many draws at once no more are taken than there is", async () => {
       const draws = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => drawn(i % 2 === 0 ? store.budgets : store.elsewhere, ["tenant"], 10)),
+        Array.from({ length: 20 }, (_, i) =>
+          drawn(i % 2 === 0 ? store.budgets : store.elsewhere, ["tenant"], 10),
+        ),
       );
       expect(draws.filter(({ waitMs }) => waitMs === 0)).toHaveLength(10);
     });

@@ -4,7 +4,11 @@ import { createServer } from "node:net";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { CreateTableCommand, DynamoDBClient, UpdateTimeToLiveCommand } from "@aws-sdk/client-dynamodb";
+import {
+  CreateTableCommand,
+  DynamoDBClient,
+  UpdateTimeToLiveCommand,
+} from "@aws-sdk/client-dynamodb";
 import { createTableInput, tableSchema } from "../../adapters/aws/dynamo-schema.ts";
 import { awsConfig } from "./aws-emulators.ts";
 
@@ -38,7 +42,13 @@ export interface DynamoDbLocal {
 /** Starts DynamoDB Local on a free port, all in memory. */
 export async function startDynamoDb(): Promise<DynamoDbLocal> {
   const port = await freePort();
-  const options = ["-Xmx256m", "-XX:+UseSerialGC", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
+  const options = [
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-Djava.library.path=./DynamoDBLocal_lib",
+    "-jar",
+    "DynamoDBLocal.jar",
+  ];
   const args = [...options, "-port", String(port), "-sharedDb", "-inMemory", "-disableTelemetry"];
   const emulator = spawn("java", args, { cwd: folder, stdio: "ignore" });
   const endpoint = `http://127.0.0.1:${port}`;
@@ -102,7 +112,8 @@ function fetchEmulator(): void {
 
 async function untilAnswers(endpoint: string, emulator: ChildProcess): Promise<void> {
   for (let attempt = 0; attempt < 300; attempt += 1) {
-    if (emulator.exitCode !== null) throw new Error(`DynamoDB Local ended with ${emulator.exitCode}.`);
+    if (emulator.exitCode !== null)
+      throw new Error(`DynamoDB Local ended with ${emulator.exitCode}.`);
     const answers = await fetch(endpoint).then(
       () => true,
       () => false,

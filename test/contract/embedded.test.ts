@@ -52,7 +52,10 @@ const openInMemory = () =>
 
 const openFile = () =>
   open((folder) => {
-    const handle = () => ({ sqlite: openSqlite(join(folder, "vedere.db")), bell: openBell(join(folder, "bells")) });
+    const handle = () => ({
+      sqlite: openSqlite(join(folder, "vedere.db")),
+      bell: openBell(join(folder, "bells")),
+    });
     return { here: handle(), there: handle() };
   });
 
@@ -62,12 +65,20 @@ for (const { name, openStore } of [
 ]) {
   runsContract(name, async () => {
     const { here, there, close } = openStore();
-    return { runs: sqliteRuns(here.sqlite, here.bell), elsewhere: sqliteRuns(there.sqlite, there.bell), close };
+    return {
+      runs: sqliteRuns(here.sqlite, here.bell),
+      elsewhere: sqliteRuns(there.sqlite, there.bell),
+      close,
+    };
   });
 
   queueContract(name, async (clock) => {
     const { here, there, close } = openStore();
-    return { queue: sqliteQueue(here.sqlite, here.bell, clock), elsewhere: sqliteQueue(there.sqlite, there.bell, clock), close };
+    return {
+      queue: sqliteQueue(here.sqlite, here.bell, clock),
+      elsewhere: sqliteQueue(there.sqlite, there.bell, clock),
+      close,
+    };
   });
 
   tenantsContract(name, async () => {
@@ -98,7 +109,11 @@ for (const { name, openStore } of [
   const openImages = async (clock: Clock) => {
     const { folder, here, there, close } = openStore();
     const place = { folder, publicUrl: "http://127.0.0.1:4000", secret: "5".repeat(64) };
-    return { ...fileImages(here.sqlite, clock, place), elsewhere: fileImages(there.sqlite, clock, place).images, close };
+    return {
+      ...fileImages(here.sqlite, clock, place),
+      elsewhere: fileImages(there.sqlite, clock, place).images,
+      close,
+    };
   };
 
   imagesContract(name, async (clock) => {
@@ -108,7 +123,11 @@ for (const { name, openStore } of [
       const chunks = (async function* () {
         yield* body;
       })();
-      await uploads.accept(pathname.replace("/uploads/", ""), searchParams.get("signature") ?? "", chunks);
+      await uploads.accept(
+        pathname.replace("/uploads/", ""),
+        searchParams.get("signature") ?? "",
+        chunks,
+      );
     };
     return { images, elsewhere, put, close };
   });

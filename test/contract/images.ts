@@ -15,7 +15,14 @@ export interface OpenImages {
 
 const bytes = Buffer.from("these bytes stand for a picture");
 const sha256 = createHash("sha256").update(bytes).digest("hex");
-const image: StoredImage = { id: "img_1", sha256, mediaType: "image/png", byteSize: bytes.length, width: 4, height: 3 };
+const image: StoredImage = {
+  id: "img_1",
+  sha256,
+  mediaType: "image/png",
+  byteSize: bytes.length,
+  width: 4,
+  height: 3,
+};
 
 /** What every store of images promises. */
 export function imagesContract(name: string, open: (clock: Clock) => Promise<OpenImages>): void {
@@ -41,7 +48,9 @@ export function imagesContract(name: string, open: (clock: Clock) => Promise<Ope
     });
 
     test("storing the same image twice, or in two places at once, changes nothing", async () => {
-      await Promise.all([images, store.elsewhere, images].map((writer) => writer.put("ten_1", image, bytes)));
+      await Promise.all(
+        [images, store.elsewhere, images].map((writer) => writer.put("ten_1", image, bytes)),
+      );
       await images.put("ten_1", image, bytes);
       expect(await images.get("ten_1", "img_1")).toEqual(image);
       expect(Buffer.from((await images.read("ten_1", "img_1")) ?? [])).toEqual(bytes);
@@ -53,13 +62,16 @@ export function imagesContract(name: string, open: (clock: Clock) => Promise<Ope
       expect(await images.read("ten_2", "img_1")).toBeNull();
     });
 
-    test.each(["img_none", "../img_1", "../../secret.key", ""])("the id %j, which no image has, is null", async (id) => {
-      await images.put("ten_1", image, bytes);
-      expect(await images.get("ten_1", id)).toBeNull();
-      expect(await images.read("ten_1", id)).toBeNull();
-      expect(await images.getUpload("ten_1", id)).toBeNull();
-      expect(await images.readUpload("ten_1", id)).toBeNull();
-    });
+    test.each(["img_none", "../img_1", "../../secret.key", ""])(
+      "the id %j, which no image has, is null",
+      async (id) => {
+        await images.put("ten_1", image, bytes);
+        expect(await images.get("ten_1", id)).toBeNull();
+        expect(await images.read("ten_1", id)).toBeNull();
+        expect(await images.getUpload("ten_1", id)).toBeNull();
+        expect(await images.readUpload("ten_1", id)).toBeNull();
+      },
+    );
 
     test("what is PUT to an upload's target can be read, elsewhere too, once it is whole", async () => {
       const target = await images.createUpload("ten_1", upload);
@@ -85,13 +97,16 @@ export function imagesContract(name: string, open: (clock: Clock) => Promise<Ope
       { what: "more bytes", body: [bytes, Buffer.from("!")] },
       { what: "other bytes", body: [Buffer.from(bytes).fill("x")] },
     ];
-    test.each(refusals)("$what than announced are refused, nothing is kept, and the upload can still be made", async ({ body }) => {
-      const target = await images.createUpload("ten_1", upload);
-      await expect(store.put(target, body)).rejects.toThrow();
-      expect(await images.readUpload("ten_1", "upl_1")).toBeNull();
-      await store.put(target, [bytes]);
-      expect(await images.readUpload("ten_1", "upl_1")).not.toBeNull();
-    });
+    test.each(refusals)(
+      "$what than announced are refused, nothing is kept, and the upload can still be made",
+      async ({ body }) => {
+        const target = await images.createUpload("ten_1", upload);
+        await expect(store.put(target, body)).rejects.toThrow();
+        expect(await images.readUpload("ten_1", "upl_1")).toBeNull();
+        await store.put(target, [bytes]);
+        expect(await images.readUpload("ten_1", "upl_1")).not.toBeNull();
+      },
+    );
 
     test("an expired target takes nothing", async () => {
       const target = await images.createUpload("ten_1", upload);
@@ -110,7 +125,10 @@ export interface OpenReceiver {
 }
 
 /** What every receiver of uploads promises about what it refuses. */
-export function uploadReceiverContract(name: string, open: (clock: Clock) => Promise<OpenReceiver>): void {
+export function uploadReceiverContract(
+  name: string,
+  open: (clock: Clock) => Promise<OpenReceiver>,
+): void {
   describe(`upload receiver: ${name}`, () => {
     let store: OpenReceiver;
     let clock: ReturnType<typeof fakeClock>;
@@ -133,7 +151,8 @@ export function uploadReceiverContract(name: string, open: (clock: Clock) => Pro
     }
 
     test("fewer bytes or another sha256 are INVALID, more bytes SOURCE_TOO_LARGE", async () => {
-      const accept = (...chunks: Uint8Array[]) => store.uploads.accept("upl_1", signature, body(...chunks));
+      const accept = (...chunks: Uint8Array[]) =>
+        store.uploads.accept("upl_1", signature, body(...chunks));
       await expect(accept(bytes.subarray(1))).rejects.toMatchObject({ code: "INVALID" });
       await expect(accept(Buffer.from(bytes).fill("x"))).rejects.toMatchObject({ code: "INVALID" });
       await expect(accept(bytes, bytes)).rejects.toMatchObject({ code: "SOURCE_TOO_LARGE" });
@@ -147,7 +166,9 @@ export function uploadReceiverContract(name: string, open: (clock: Clock) => Pro
           yield Buffer.alloc(10);
         }
       }
-      await expect(store.uploads.accept("upl_1", signature, endless())).rejects.toMatchObject({ code: "SOURCE_TOO_LARGE" });
+      await expect(store.uploads.accept("upl_1", signature, endless())).rejects.toMatchObject({
+        code: "SOURCE_TOO_LARGE",
+      });
       expect(sent).toBeLessThanOrEqual(bytes.length + 10);
     });
 
@@ -156,18 +177,26 @@ export function uploadReceiverContract(name: string, open: (clock: Clock) => Pro
         yield bytes.subarray(0, 5);
         throw new Error("the connection was reset");
       }
-      await expect(store.uploads.accept("upl_1", signature, broken())).rejects.toThrow("the connection was reset");
+      await expect(store.uploads.accept("upl_1", signature, broken())).rejects.toThrow(
+        "the connection was reset",
+      );
       expect(await store.images.readUpload("ten_1", "upl_1")).toBeNull();
     });
 
     test("unknown, expired, wrongly signed and used uploads are one and the same NOT_FOUND", async () => {
       const refused = async (id: string, signed: string) => {
-        const error: unknown = await store.uploads.accept(id, signed, body(bytes)).catch((cause: unknown) => cause);
+        const error: unknown = await store.uploads
+          .accept(id, signed, body(bytes))
+          .catch((cause: unknown) => cause);
         expect(error).toMatchObject({ code: "NOT_FOUND" });
         return String(error);
       };
       const wrong = `${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`;
-      const answers = [await refused("upl_2", signature), await refused("upl_1", wrong), await refused("upl_1", "")];
+      const answers = [
+        await refused("upl_2", signature),
+        await refused("upl_1", wrong),
+        await refused("upl_1", ""),
+      ];
       expect(await store.images.readUpload("ten_1", "upl_1")).toBeNull();
       await store.uploads.accept("upl_1", signature, body(bytes));
       answers.push(await refused("upl_1", signature));
@@ -177,7 +206,9 @@ export function uploadReceiverContract(name: string, open: (clock: Clock) => Pro
     });
 
     test("of two PUTs at once, one is taken", async () => {
-      const both = await Promise.allSettled([1, 2].map(() => store.uploads.accept("upl_1", signature, body(bytes))));
+      const both = await Promise.allSettled(
+        [1, 2].map(() => store.uploads.accept("upl_1", signature, body(bytes))),
+      );
       expect(both.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
       expect(Buffer.from((await store.images.readUpload("ten_1", "upl_1")) ?? [])).toEqual(bytes);
     });

@@ -13,7 +13,11 @@ export interface OpenQueue {
 const leaseMs = 30_000;
 
 /** What every queue promises; `isFair` where it takes turns among tenants at once, by itself. */
-export function queueContract(name: string, open: (clock: Clock) => Promise<OpenQueue>, { isFair } = { isFair: true }): void {
+export function queueContract(
+  name: string,
+  open: (clock: Clock) => Promise<OpenQueue>,
+  { isFair } = { isFair: true },
+): void {
   describe(`queue: ${name}`, () => {
     let opened: OpenQueue;
     let queue: Queue;
@@ -25,7 +29,11 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
     });
     afterEach(() => opened.close());
 
-    const message = (runId: string, tenantId = "ten_1"): RunMessage => ({ version: 1, tenantId, runId });
+    const message = (runId: string, tenantId = "ten_1"): RunMessage => ({
+      version: 1,
+      tenantId,
+      runId,
+    });
     const receive = (max = 1, from = queue) => from.receive({ max, waitMs: 0, leaseMs });
     const receiveOne = async (): Promise<Lease> => {
       const [lease] = await receive();
@@ -36,7 +44,10 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
     test("a sent message is received once, whole, and is then invisible to all", async () => {
       await queue.send(message("run_1"));
       const [lease, ...others] = await receive(10, opened.elsewhere);
-      expect(lease).toMatchObject({ message: { version: 1, tenantId: "ten_1", runId: "run_1" }, receiveCount: 1 });
+      expect(lease).toMatchObject({
+        message: { version: 1, tenantId: "ten_1", runId: "run_1" },
+        receiveCount: 1,
+      });
       expect(others).toEqual([]);
       expect(await receive(10)).toEqual([]);
     });
@@ -134,7 +145,12 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
       await queue.send(message("run_2"));
       clock.advance(500);
       await receive();
-      expect(await opened.elsewhere.depth()).toEqual({ visible: 1, inFlight: 1, dead: 0, oldestAgeMs: 1_500 });
+      expect(await opened.elsewhere.depth()).toEqual({
+        visible: 1,
+        inFlight: 1,
+        dead: 0,
+        oldestAgeMs: 1_500,
+      });
     });
 
     if (isFair) {
@@ -167,7 +183,11 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
 
     test("within a tenant, the message that waits longest comes first", async () => {
       for (const id of ["run_1", "run_2", "run_3"]) await queue.send(message(id));
-      expect((await receive(3)).map((lease) => lease.message.runId)).toEqual(["run_1", "run_2", "run_3"]);
+      expect((await receive(3)).map((lease) => lease.message.runId)).toEqual([
+        "run_1",
+        "run_2",
+        "run_3",
+      ]);
     });
 
     test("many receivers at once get every message exactly once", async () => {
@@ -193,7 +213,9 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
 
     test("one message ends only one of two waits", async () => {
       const stop = new AbortController();
-      const waits = [queue, opened.elsewhere].map((from) => from.receive({ max: 1, waitMs: 25_000, leaseMs, signal: stop.signal }));
+      const waits = [queue, opened.elsewhere].map((from) =>
+        from.receive({ max: 1, waitMs: 25_000, leaseMs, signal: stop.signal }),
+      );
       await queue.send(message("run_1"));
       expect(await Promise.race(waits)).toHaveLength(1);
       stop.abort();
@@ -212,7 +234,9 @@ export function queueContract(name: string, open: (clock: Clock) => Promise<Open
       stop.abort();
       expect(await waiting).toEqual([]);
       await queue.send(message("run_1"));
-      expect(await queue.receive({ max: 1, waitMs: 25_000, leaseMs, signal: stop.signal })).toEqual([]);
+      expect(await queue.receive({ max: 1, waitMs: 25_000, leaseMs, signal: stop.signal })).toEqual(
+        [],
+      );
       expect(await queue.depth()).toMatchObject({ visible: 1 });
     });
   });

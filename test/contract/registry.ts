@@ -21,7 +21,14 @@ export function registryContract(name: string, open: () => Promise<OpenRegistry>
       ...{ id: "florence-2-base", revision: "1", state: "READY", message: null },
       ...{ executionProvider: "cpu", memoryBytes: 9_000_000_000 },
     };
-    const failed: HostedModel = { ...ready, revision: "2", state: "FAILED", message: "Zu groß.", executionProvider: null, memoryBytes: 0 };
+    const failed: HostedModel = {
+      ...ready,
+      revision: "2",
+      state: "FAILED",
+      message: "Zu groß.",
+      executionProvider: null,
+      memoryBytes: 0,
+    };
 
     test("aliases are listed by name, and read elsewhere as they were set", async () => {
       expect(await store.registry.aliases()).toEqual([]);
@@ -59,7 +66,9 @@ export function registryContract(name: string, open: () => Promise<OpenRegistry>
     test("workers that have been silent since an instant are left out", async () => {
       await store.registry.report({ workerId: "dead", at: 1_000, models: [ready] });
       await store.registry.report({ workerId: "alive", at: 2_000, models: [ready] });
-      expect((await store.registry.reports(2_000)).map(({ workerId }) => workerId)).toEqual(["alive"]);
+      expect((await store.registry.reports(2_000)).map(({ workerId }) => workerId)).toEqual([
+        "alive",
+      ]);
       expect(await store.registry.reports(2_001)).toEqual([]);
     });
 

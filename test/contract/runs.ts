@@ -24,7 +24,11 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
     afterEach(() => store.close());
 
     const create = async (fields: Partial<Run>) => (await runs.create(newRun(fields), null)).run;
-    const next = (run: Run, fields: Partial<Run> = {}): Run => ({ ...run, ...fields, version: run.version + 1 });
+    const next = (run: Run, fields: Partial<Run> = {}): Run => ({
+      ...run,
+      ...fields,
+      version: run.version + 1,
+    });
     const idsOf = (list: readonly Run[]) => list.map(({ id }) => id);
 
     describe("create and get", () => {
@@ -38,7 +42,9 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
       test("another tenant's run is as if it were not there", async () => {
         const run = await create({ id: "run_1", tenantId: "ten_1" });
         expect(await runs.get("ten_2", "run_1")).toBeNull();
-        expect((await runs.list("ten_2", { first: 10, after: null, status: null })).runs).toEqual([]);
+        expect((await runs.list("ten_2", { first: 10, after: null, status: null })).runs).toEqual(
+          [],
+        );
         expect(await runs.countUnfinished("ten_2")).toBe(0);
         expect(await runs.replace(next({ ...run, tenantId: "ten_2" }))).toBe(false);
         expect(await runs.get("ten_1", "run_1")).toEqual(run);
@@ -49,7 +55,9 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         await runs.create(first, { key: "key", inputHash: "hash" });
         const changed = next(first, { status: "PROCESSING" });
         await runs.replace(changed);
-        expect(await runs.create(newRun({ id: "run_2" }), { key: "key", inputHash: "hash" })).toEqual({
+        expect(
+          await runs.create(newRun({ id: "run_2" }), { key: "key", inputHash: "hash" }),
+        ).toEqual({
           outcome: "replayed",
           run: changed,
         });
@@ -59,7 +67,9 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
       test("the same key with another input is a mismatch, and stores nothing", async () => {
         const first = newRun({ id: "run_1" });
         await runs.create(first, { key: "key", inputHash: "hash" });
-        expect(await runs.create(newRun({ id: "run_2" }), { key: "key", inputHash: "other" })).toEqual({ outcome: "mismatch", run: first });
+        expect(
+          await runs.create(newRun({ id: "run_2" }), { key: "key", inputHash: "other" }),
+        ).toEqual({ outcome: "mismatch", run: first });
         expect(await runs.get("ten_1", "run_2")).toBeNull();
       });
 
@@ -68,26 +78,40 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         await runs.create(first, { key: "key", inputHash: "hash" });
         const changed = next(first, { status: "PROCESSING" });
         await runs.replace(changed);
-        expect(await store.elsewhere.findByKey("ten_1", "key")).toEqual({ run: changed, inputHash: "hash" });
+        expect(await store.elsewhere.findByKey("ten_1", "key")).toEqual({
+          run: changed,
+          inputHash: "hash",
+        });
         expect(await runs.findByKey("ten_1", "other key")).toBeNull();
         expect(await runs.findByKey("ten_2", "key")).toBeNull();
       });
 
       test("tenants do not share their keys", async () => {
-        await runs.create(newRun({ id: "run_1", tenantId: "ten_1" }), { key: "key", inputHash: "hash" });
-        const { outcome } = await runs.create(newRun({ id: "run_2", tenantId: "ten_2" }), { key: "key", inputHash: "hash" });
+        await runs.create(newRun({ id: "run_1", tenantId: "ten_1" }), {
+          key: "key",
+          inputHash: "hash",
+        });
+        const { outcome } = await runs.create(newRun({ id: "run_2", tenantId: "ten_2" }), {
+          key: "key",
+          inputHash: "hash",
+        });
         expect(outcome).toBe("created");
       });
 
       test("of many requests at once with one key, exactly one creates", async () => {
         const made = await Promise.all(
           Array.from({ length: 20 }, (_, i) =>
-            (i % 2 ? runs : store.elsewhere).create(newRun({ id: `run_${i}` }), { key: "key", inputHash: "hash" }),
+            (i % 2 ? runs : store.elsewhere).create(newRun({ id: `run_${i}` }), {
+              key: "key",
+              inputHash: "hash",
+            }),
           ),
         );
         expect(made.filter(({ outcome }) => outcome === "created")).toHaveLength(1);
         expect(new Set(made.map(({ run }) => run.id)).size).toBe(1);
-        expect((await runs.list("ten_1", { first: 100, after: null, status: null })).runs).toHaveLength(1);
+        expect(
+          (await runs.list("ten_1", { first: 100, after: null, status: null })).runs,
+        ).toHaveLength(1);
       });
     });
 
@@ -113,7 +137,10 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
 
       test("of two changes at once, exactly one is taken", async () => {
         const run = await create({});
-        const taken = await Promise.all([runs.replace(next(run, { attempt: 1 })), store.elsewhere.replace(next(run, { attempt: 2 }))]);
+        const taken = await Promise.all([
+          runs.replace(next(run, { attempt: 1 })),
+          store.elsewhere.replace(next(run, { attempt: 2 })),
+        ]);
         expect(taken.filter(Boolean)).toHaveLength(1);
       });
     });
@@ -136,8 +163,17 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         await runs.replace(started);
         expect(await runs.usage("ten_1", span)).toEqual(none);
         const ended = finish(started, 500);
-        expect([await runs.replace(ended), await store.elsewhere.replace(ended)]).toEqual([true, false]);
-        expect(await store.elsewhere.usage("ten_1", span)).toEqual({ runs: 1, tasks: 2, encodings: 1, tokens: 21, cost });
+        expect([await runs.replace(ended), await store.elsewhere.replace(ended)]).toEqual([
+          true,
+          false,
+        ]);
+        expect(await store.elsewhere.usage("ten_1", span)).toEqual({
+          runs: 1,
+          tasks: 2,
+          encodings: 1,
+          tokens: 21,
+          cost,
+        });
         expect(await runs.usage("ten_2", span)).toEqual(none);
       });
 
@@ -158,15 +194,32 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
           [40 * hour, 2 * hour],
         ] as const) {
           const inside = ends.filter((at) => at >= from && at < to).length;
-          const expected = { runs: inside, tasks: 2 * inside, encodings: inside, tokens: 21 * inside, cost: cost * inside };
-          expect(await store.elsewhere.usage("ten_1", { from, to }), `${from} to ${to}`).toEqual(expected);
+          const expected = {
+            runs: inside,
+            tasks: 2 * inside,
+            encodings: inside,
+            tokens: 21 * inside,
+            cost: cost * inside,
+          };
+          expect(await store.elsewhere.usage("ten_1", { from, to }), `${from} to ${to}`).toEqual(
+            expected,
+          );
         }
       });
 
       test("of many runs that end at once, each is counted", async () => {
-        const created = await Promise.all(Array.from({ length: 20 }, (_, i) => create({ id: `run_${i}` })));
-        await Promise.all(created.map((run, i) => (i % 2 ? runs : store.elsewhere).replace(finish(run, 10_000_000))));
-        expect(await runs.usage("ten_1", { from: 0, to: 20_000_000 })).toMatchObject({ runs: 20, tasks: 40 });
+        const created = await Promise.all(
+          Array.from({ length: 20 }, (_, i) => create({ id: `run_${i}` })),
+        );
+        await Promise.all(
+          created.map((run, i) =>
+            (i % 2 ? runs : store.elsewhere).replace(finish(run, 10_000_000)),
+          ),
+        );
+        expect(await runs.usage("ten_1", { from: 0, to: 20_000_000 })).toMatchObject({
+          runs: 20,
+          tasks: 40,
+        });
       });
 
       test("a refused end is not charged", async () => {
@@ -177,15 +230,26 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
       });
 
       test("a span begins with its first instant and ends before its last", async () => {
-        for (const [i, at] of [100, 200, 300].entries()) await runs.replace(finish(await create({ id: `run_${i}` }), at));
-        expect(await runs.usage("ten_1", { from: 100, to: 300 })).toEqual({ runs: 2, tasks: 4, encodings: 2, tokens: 42, cost: 2 * cost });
+        for (const [i, at] of [100, 200, 300].entries())
+          await runs.replace(finish(await create({ id: `run_${i}` }), at));
+        expect(await runs.usage("ten_1", { from: 100, to: 300 })).toEqual({
+          runs: 2,
+          tasks: 4,
+          encodings: 2,
+          tokens: 42,
+          cost: 2 * cost,
+        });
         expect(await runs.usage("ten_1", { from: 100, to: 100 })).toEqual(none);
       });
     });
 
     describe("list", () => {
       test("pages hold every run once, newest first, ties in one order", async () => {
-        for (let i = 0; i < 25; i += 1) await create({ id: `run_${String(i).padStart(2, "0")}`, createdAt: 1_000 + Math.floor(i / 3) });
+        for (let i = 0; i < 25; i += 1)
+          await create({
+            id: `run_${String(i).padStart(2, "0")}`,
+            createdAt: 1_000 + Math.floor(i / 3),
+          });
         const pages: Run[][] = [];
         let after: string | null = null;
         for (let more = true; more; ) {
@@ -203,8 +267,12 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
 
       test("a page that ends with the last run has no next one", async () => {
         for (const id of ["run_1", "run_2"]) await create({ id });
-        expect((await runs.list("ten_1", { first: 2, after: null, status: null })).hasNextPage).toBe(false);
-        expect((await runs.list("ten_1", { first: 1, after: null, status: null })).hasNextPage).toBe(true);
+        expect(
+          (await runs.list("ten_1", { first: 2, after: null, status: null })).hasNextPage,
+        ).toBe(false);
+        expect(
+          (await runs.list("ten_1", { first: 1, after: null, status: null })).hasNextPage,
+        ).toBe(true);
       });
 
       test("runs that come meanwhile do not shift the pages", async () => {
@@ -212,34 +280,56 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         const page = await runs.list("ten_1", { first: 2, after: null, status: null });
         await create({ id: "run_5", createdAt: 5 });
         const [, last] = page.runs;
-        const rest = await runs.list("ten_1", { first: 10, after: last ? page.cursorOf(last) : null, status: null });
+        const rest = await runs.list("ten_1", {
+          first: 10,
+          after: last ? page.cursorOf(last) : null,
+          status: null,
+        });
         expect(idsOf(page.runs)).toEqual(["run_4", "run_3"]);
         expect(idsOf(rest.runs)).toEqual(["run_2", "run_1"]);
       });
 
       test("a status filter gives those and no others, across pages", async () => {
         const statuses = ["QUEUED", "PROCESSING", "SUCCEEDED", "FAILED"] as const;
-        for (let i = 0; i < 12; i += 1) await create({ id: `run_${10 + i}`, createdAt: i, status: statuses[i % 4] ?? "QUEUED" });
+        for (let i = 0; i < 12; i += 1)
+          await create({ id: `run_${10 + i}`, createdAt: i, status: statuses[i % 4] ?? "QUEUED" });
         const wanted = { first: 4, status: ["SUCCEEDED", "FAILED"] as const };
         const page = await runs.list("ten_1", { ...wanted, after: null });
         const last = page.runs.at(-1);
-        const rest = await runs.list("ten_1", { ...wanted, after: last ? page.cursorOf(last) : null });
-        expect(idsOf([...page.runs, ...rest.runs])).toEqual(["run_21", "run_20", "run_17", "run_16", "run_13", "run_12"]);
+        const rest = await runs.list("ten_1", {
+          ...wanted,
+          after: last ? page.cursorOf(last) : null,
+        });
+        expect(idsOf([...page.runs, ...rest.runs])).toEqual([
+          "run_21",
+          "run_20",
+          "run_17",
+          "run_16",
+          "run_13",
+          "run_12",
+        ]);
         expect([page.hasNextPage, rest.hasNextPage]).toEqual([true, false]);
         expect((await runs.list("ten_1", { first: 9, after: null, status: [] })).runs).toEqual([]);
       });
 
-      test.each(["", "nonsense", "%%%", Buffer.from("x run_1").toString("base64url")])("the cursor %j is refused", async (after) => {
-        await expect(runs.list("ten_1", { first: 1, after, status: null })).rejects.toMatchObject({
-          code: "INVALID",
-          inputPath: ["after"],
-        });
-      });
+      test.each(["", "nonsense", "%%%", Buffer.from("x run_1").toString("base64url")])(
+        "the cursor %j is refused",
+        async (after) => {
+          await expect(runs.list("ten_1", { first: 1, after, status: null })).rejects.toMatchObject(
+            {
+              code: "INVALID",
+              inputPath: ["after"],
+            },
+          );
+        },
+      );
     });
 
     describe("unfinished", () => {
       test("finished runs are not counted, other tenants' neither", async () => {
-        for (const [i, status] of (["QUEUED", "PROCESSING", "SUCCEEDED", "CANCELED", "EXPIRED"] as const).entries()) {
+        for (const [i, status] of (
+          ["QUEUED", "PROCESSING", "SUCCEEDED", "CANCELED", "EXPIRED"] as const
+        ).entries()) {
           await create({ id: `run_${i}`, status });
         }
         await create({ id: "run_9", tenantId: "ten_2" });

@@ -36,7 +36,8 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
 
     test("tenants are listed by id, a page at a time", async () => {
       for (const id of ["ten_c", "ten_a", "ten_b"]) await store.tenants.create({ ...tenant, id });
-      const ids = async (page: { first: number; after: string | null }) => (await store.elsewhere.list(page)).map(({ id }) => id);
+      const ids = async (page: { first: number; after: string | null }) =>
+        (await store.elsewhere.list(page)).map(({ id }) => id);
       expect(await ids({ first: 2, after: null })).toEqual(["ten_a", "ten_b"]);
       expect(await ids({ first: 2, after: "ten_b" })).toEqual(["ten_c"]);
     });
@@ -53,11 +54,17 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
 
     test("a minted key is found by its id and admits its secret elsewhere", async () => {
       await store.tenants.create(tenant);
-      const { text, key } = mintKey(grantOf("ten_1", { scopes: ["RUNS_READ", "OPERATOR"], expiresAt: 70 }), "pepper", 8);
+      const { text, key } = mintKey(
+        grantOf("ten_1", { scopes: ["RUNS_READ", "OPERATOR"], expiresAt: 70 }),
+        "pepper",
+        8,
+      );
       await store.tenants.createKey(key);
       const found = await store.elsewhere.findKey(key.id);
       expect(found).toEqual(key);
-      expect(found && keyAdmits(found, parseKey(text)?.secret ?? "", { pepper: "pepper", now: 9 })).toBe(true);
+      expect(
+        found && keyAdmits(found, parseKey(text)?.secret ?? "", { pepper: "pepper", now: 9 }),
+      ).toBe(true);
     });
 
     test("a tenant's keys are listed newest first, and no other's", async () => {

@@ -43,8 +43,15 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
         await webhooks.createEndpoint(endpoint);
         const changed = { ...endpoint, version: 2, description: "new" };
         expect(await webhooks.replaceEndpoint(changed, null)).toBe(true);
-        expect(await store.elsewhere.webhooks.replaceEndpoint({ ...endpoint, version: 2, description: "other" }, null)).toBe(false);
-        expect(await webhooks.replaceEndpoint({ ...changed, tenantId: "ten_2", version: 3 }, null)).toBe(false);
+        expect(
+          await store.elsewhere.webhooks.replaceEndpoint(
+            { ...endpoint, version: 2, description: "other" },
+            null,
+          ),
+        ).toBe(false);
+        expect(
+          await webhooks.replaceEndpoint({ ...changed, tenantId: "ten_2", version: 3 }, null),
+        ).toBe(false);
         expect(await webhooks.getEndpoint("ten_1", "whe_1")).toEqual(changed);
       });
 
@@ -54,7 +61,9 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
         const changed = { ...endpoint, version: 2, disabledAt: 5 };
         const event = disabledEventOf(endpoint, "It is gone.", 5);
         expect(await webhooks.replaceEndpoint(changed, event)).toBe(true);
-        expect(await webhooks.replaceEndpoint(changed, disabledEventOf(endpoint, "It is gone.", 6))).toBe(false);
+        expect(
+          await webhooks.replaceEndpoint(changed, disabledEventOf(endpoint, "It is gone.", 6)),
+        ).toBe(false);
         expect(await webhooks.outbox(10)).toEqual([event]);
       });
 
@@ -73,13 +82,18 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
         await store.runs.replace({ ...run, version: 2, status: "PROCESSING" });
         expect(await webhooks.outbox(10)).toEqual([]);
         const ended = { ...run, version: 3, status: "SUCCEEDED", finishedAt: 50 } as const;
-        expect([await store.runs.replace(ended), await store.elsewhere.runs.replace(ended)]).toEqual([true, false]);
+        expect([
+          await store.runs.replace(ended),
+          await store.elsewhere.runs.replace(ended),
+        ]).toEqual([true, false]);
         expect(await store.elsewhere.webhooks.outbox(10)).toEqual([eventOf(ended)]);
       });
 
       test("an end that comes too late leaves none", async () => {
         const { run } = await store.runs.create(newRun(), null);
-        expect(await store.runs.replace({ ...run, version: 5, status: "CANCELED", finishedAt: 50 })).toBe(false);
+        expect(
+          await store.runs.replace({ ...run, version: 5, status: "CANCELED", finishedAt: 50 }),
+        ).toBe(false);
         expect(await webhooks.outbox(10)).toEqual([]);
       });
 
@@ -96,7 +110,10 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
         await store.runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt: 100 });
         const [event = newEvent()] = await webhooks.outbox(1);
         const deliveries = [newDelivery({ event }), newDelivery({ event }, "whe_2")];
-        const done = await Promise.all([webhooks.fanOut(event, deliveries), store.elsewhere.webhooks.fanOut(event, deliveries)]);
+        const done = await Promise.all([
+          webhooks.fanOut(event, deliveries),
+          store.elsewhere.webhooks.fanOut(event, deliveries),
+        ]);
         expect(done.filter(Boolean)).toHaveLength(1);
         expect(await webhooks.outbox(10)).toEqual([]);
         expect(await webhooks.due(100, 10)).toHaveLength(2);
@@ -113,7 +130,12 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
       test("who waits hears of an end elsewhere", async () => {
         const { run } = await store.runs.create(newRun(), null);
         const heard = webhooks.wait(20_000);
-        await store.elsewhere.runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt: 100 });
+        await store.elsewhere.runs.replace({
+          ...run,
+          version: 2,
+          status: "SUCCEEDED",
+          finishedAt: 100,
+        });
         await heard;
         expect(await webhooks.outbox(1)).toHaveLength(1);
       });
@@ -131,13 +153,24 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
       const stored = async (...deliveries: ReturnType<typeof newDelivery>[]) => {
         for (const delivery of deliveries) {
           const { tenantId, event } = delivery;
-          const { run } = await store.runs.create(newRun({ id: "runId" in event.subject ? event.subject.runId : "", tenantId }), null);
-          await store.runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt: event.at });
+          const { run } = await store.runs.create(
+            newRun({ id: "runId" in event.subject ? event.subject.runId : "", tenantId }),
+            null,
+          );
+          await store.runs.replace({
+            ...run,
+            version: 2,
+            status: "SUCCEEDED",
+            finishedAt: event.at,
+          });
           expect(await webhooks.fanOut({ ...event, tenantId }, [delivery])).toBe(true);
         }
       };
       const delivery = (run: string, at: number, fields = {}, endpointId = "whe_1") =>
-        newDelivery({ event: newEvent(run, at), createdAt: at, nextAttemptAt: at, ...fields }, endpointId);
+        newDelivery(
+          { event: newEvent(run, at), createdAt: at, nextAttemptAt: at, ...fields },
+          endpointId,
+        );
 
       test("read back as they were, by their tenant only", async () => {
         const one = delivery("run_1", 100);
@@ -149,9 +182,20 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
       });
 
       test("are due at their instant, the longest overdue first, and not once they have ended", async () => {
-        const [late, early, ended] = [delivery("run_1", 300), delivery("run_2", 200), delivery("run_3", 100)];
+        const [late, early, ended] = [
+          delivery("run_1", 300),
+          delivery("run_2", 200),
+          delivery("run_3", 100),
+        ];
         await stored(late, early, ended);
-        expect(await webhooks.replaceDelivery({ ...ended, version: 2, status: "SUCCEEDED", nextAttemptAt: null })).toBe(true);
+        expect(
+          await webhooks.replaceDelivery({
+            ...ended,
+            version: 2,
+            status: "SUCCEEDED",
+            nextAttemptAt: null,
+          }),
+        ).toBe(true);
         expect(await webhooks.due(199, 10)).toEqual([]);
         expect(await webhooks.due(300, 10)).toEqual([early, late]);
         expect(await store.elsewhere.webhooks.due(300, 1)).toEqual([early]);
@@ -163,27 +207,49 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
         const one = delivery("run_1", 100);
         await stored(one);
         const claim = { ...one, version: 2, nextAttemptAt: 160 };
-        const taken = await Promise.all([webhooks.replaceDelivery(claim), store.elsewhere.webhooks.replaceDelivery(claim)]);
+        const taken = await Promise.all([
+          webhooks.replaceDelivery(claim),
+          store.elsewhere.webhooks.replaceDelivery(claim),
+        ]);
         expect(taken.filter(Boolean)).toHaveLength(1);
-        expect(await webhooks.replaceDelivery({ ...claim, tenantId: "ten_2", version: 3 })).toBe(false);
+        expect(await webhooks.replaceDelivery({ ...claim, tenantId: "ten_2", version: 3 })).toBe(
+          false,
+        );
       });
 
       test("are listed newest first, page by page, by endpoint, run and status", async () => {
-        const all = [1, 2, 3, 4, 5].map((i) => delivery(`run_${i}`, i * 100, {}, i % 2 ? "whe_odd" : "whe_even"));
+        const all = [1, 2, 3, 4, 5].map((i) =>
+          delivery(`run_${i}`, i * 100, {}, i % 2 ? "whe_odd" : "whe_even"),
+        );
         await stored(...all);
         const [first] = all;
-        if (first) await webhooks.replaceDelivery({ ...first, version: 2, status: "FAILED", nextAttemptAt: null });
+        if (first)
+          await webhooks.replaceDelivery({
+            ...first,
+            version: 2,
+            status: "FAILED",
+            nextAttemptAt: null,
+          });
         const any = { endpointId: null, runId: null, status: null, first: 10, after: null };
         const runs = async (filter: Partial<Parameters<Webhooks["deliveries"]>[1]>) => {
           const page = await webhooks.deliveries("ten_1", { ...any, ...filter });
-          return page.deliveries.map(({ event: { subject } }) => ("runId" in subject ? subject.runId : ""));
+          return page.deliveries.map(({ event: { subject } }) =>
+            "runId" in subject ? subject.runId : "",
+          );
         };
         expect(await runs({})).toEqual(["run_5", "run_4", "run_3", "run_2", "run_1"]);
         expect(await runs({ endpointId: "whe_odd" })).toEqual(["run_5", "run_3", "run_1"]);
-        expect(await runs({ endpointId: "whe_odd", status: "PENDING" })).toEqual(["run_5", "run_3"]);
+        expect(await runs({ endpointId: "whe_odd", status: "PENDING" })).toEqual([
+          "run_5",
+          "run_3",
+        ]);
         expect(await runs({ runId: "run_2" })).toEqual(["run_2"]);
         expect(await runs({ status: "FAILED" })).toEqual(["run_1"]);
-        const page = await webhooks.deliveries("ten_1", { ...any, endpointId: "whe_odd", first: 2 });
+        const page = await webhooks.deliveries("ten_1", {
+          ...any,
+          endpointId: "whe_odd",
+          first: 2,
+        });
         expect([page.deliveries.length, page.hasNextPage]).toEqual([2, true]);
         const last = page.deliveries.at(-1);
         const rest = await webhooks.deliveries("ten_1", {
@@ -193,7 +259,9 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
           after: last ? page.cursorOf(last) : null,
         });
         expect([rest.deliveries.length, rest.hasNextPage]).toEqual([1, false]);
-        await expect(webhooks.deliveries("ten_1", { ...any, after: "nonsense" })).rejects.toMatchObject({ code: "INVALID" });
+        await expect(
+          webhooks.deliveries("ten_1", { ...any, after: "nonsense" }),
+        ).rejects.toMatchObject({ code: "INVALID" });
       });
     });
   });

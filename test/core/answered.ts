@@ -8,6 +8,14 @@ export function answered(tokens: number): TaskOutcome {
     remainder: "",
     raw: "a boat",
     timings: { encodeMs: 1, generateMs: 1, parseMs: 1, tokens },
-    provenance: { model: "m", revision: "r", precision: "fp32", executionProvider: "cpu", beams: 1, prompt: "p", files: [] },
+    provenance: {
+      model: "m",
+      revision: "r",
+      precision: "fp32",
+      executionProvider: "cpu",
+      beams: 1,
+      prompt: "p",
+      files: [],
+    },
   };
 }

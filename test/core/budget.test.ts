@@ -6,12 +6,15 @@ const size = { capacity: 100, perSecond: 10 };
 
 test("a bucket fills with time, to its brim, and not when the clock runs backwards", () => {
   const bucket = { level: 20, at: 5_000 };
-  expect([4_000, 5_000, 6_000, 60_000].map((now) => levelOf(bucket, size, now))).toEqual([20, 20, 30, 100]);
+  expect([4_000, 5_000, 6_000, 60_000].map((now) => levelOf(bucket, size, now))).toEqual([
+    20, 20, 30, 100,
+  ]);
   expect(levelOf(null, size, 0)).toBe(100);
 });
 
 test("a run is planned as its image, its prompts and the tokens that its answers may have", () => {
-  const asked = (maxTokens?: number) => [{ name: "READ_TEXT", input: { options: { maxTokens } } }] as const;
+  const asked = (maxTokens?: number) =>
+    [{ name: "READ_TEXT", input: { options: { maxTokens } } }] as const;
   expect(plannedCost(asked())).toBe(units.encoding + units.prompt + 150);
   expect(plannedCost(asked(1_024))).toBe(plannedCost(asked()));
   expect(plannedCost(asked(8))).toBe(units.encoding + units.prompt + 8);

@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { exactName, finalTarget, findModels, resolveModel, withAliases } from "../../core/model-names.ts";
+import {
+  exactName,
+  finalTarget,
+  findModels,
+  resolveModel,
+  withAliases,
+} from "../../core/model-names.ts";
 import { newModel } from "./new-model.ts";
 
 const newest = newModel({ id: "base", revision: "2" });
@@ -11,7 +17,8 @@ const named = (...aliases: [name: string, target: string][]) =>
     models,
     aliases.map(([name, target]) => ({ name, target })),
   );
-const found = (name: string, ...aliases: [string, string][]) => findModels(named(...aliases), name).map(exactName);
+const found = (name: string, ...aliases: [string, string][]) =>
+  findModels(named(...aliases), name).map(exactName);
 
 test("an id means its revisions, the newest first; id@revision means that one", () => {
   expect(found("base")).toEqual(["base@2", "base@1"]);
@@ -48,10 +55,18 @@ test("the model that is meant, or why there is none", () => {
   expect(resolveModel(models, "base")).toBe(newest);
   expect(resolveModel(models, null)).toBe(other);
   expect(() => resolveModel(models, "nothing")).toThrow(
-    expect.objectContaining({ code: "MODEL_NOT_FOUND", fix: expect.stringContaining("base, other") }),
+    expect.objectContaining({
+      code: "MODEL_NOT_FOUND",
+      fix: expect.stringContaining("base, other"),
+    }),
   );
-  expect(() => resolveModel([newest], null)).toThrow(expect.objectContaining({ code: "MODEL_NOT_FOUND" }));
+  expect(() => resolveModel([newest], null)).toThrow(
+    expect.objectContaining({ code: "MODEL_NOT_FOUND" }),
+  );
   expect(() => resolveModel([{ ...newest, fault: "It lacks a file." }], "base")).toThrow(
-    expect.objectContaining({ code: "MODEL_UNAVAILABLE", message: expect.stringContaining("It lacks a file.") }),
+    expect.objectContaining({
+      code: "MODEL_UNAVAILABLE",
+      message: expect.stringContaining("It lacks a file."),
+    }),
   );
 });

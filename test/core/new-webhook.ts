@@ -38,7 +38,10 @@ export function newEvent(runId = "run_1", at = 100, tenantId = "ten_1"): Webhook
 /** Its delivery to an endpoint. */
 export function newDelivery(fields: Partial<Delivery> = {}, endpointId = "whe_1"): Delivery {
   const { event = newEvent(), createdAt: now = 100, tenantId = "ten_1" } = fields;
-  const [delivery] = deliveriesOf({ ...event, tenantId }, { endpoints: [newEndpoint({ id: endpointId })], run: null, now });
+  const [delivery] = deliveriesOf(
+    { ...event, tenantId },
+    { endpoints: [newEndpoint({ id: endpointId })], run: null, now },
+  );
   if (!delivery) throw new Error("The endpoint hears of everything.");
   return { ...delivery, ...fields };
 }

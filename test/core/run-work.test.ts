@@ -13,7 +13,16 @@ test("tokens and reading add up over tasks, and stages that tasks share count on
 
 test("a run without an image seen or a task answered took no time", () => {
   const failed = { error: { code: "INTERNAL", message: "", retryable: true } } as const;
-  const nothing = { decodeMs: 0, pixelsMs: 0, visionMs: 0, encodeMs: 0, generateMs: 0, parseMs: 0, tokens: 0, cached: false };
+  const nothing = {
+    decodeMs: 0,
+    pixelsMs: 0,
+    visionMs: 0,
+    encodeMs: 0,
+    generateMs: 0,
+    parseMs: 0,
+    tokens: 0,
+    cached: false,
+  };
   expect(workOf([failed], null)).toEqual(nothing);
   expect(workOf([], { ...image, cached: true })).toEqual({ ...nothing, ...image, cached: true });
 });

@@ -20,11 +20,18 @@ beforeEach(() => {
 });
 
 test("a run that nobody started in time expires, however many older ones wait", async () => {
-  for (let i = 0; i < 600; i += 1) await ports.runs.create(newRun({ id: `run_old_${i}`, createdAt: 0, expiresAt: 60 * minute }), null);
+  for (let i = 0; i < 600; i += 1)
+    await ports.runs.create(
+      newRun({ id: `run_old_${i}`, createdAt: 0, expiresAt: 60 * minute }),
+      null,
+    );
   await ports.runs.create(newRun({ id: "run_short", createdAt: 1, expiresAt: 1_000 }), null);
   time = 2_000;
   expect(await sweep(ports, new Map())).toMatchObject({ expired: 1 });
-  expect(await ports.runs.get("ten_1", "run_short")).toMatchObject({ status: "EXPIRED", finishedAt: 2_000 });
+  expect(await ports.runs.get("ten_1", "run_short")).toMatchObject({
+    status: "EXPIRED",
+    finishedAt: 2_000,
+  });
 });
 
 test("a run whose message was lost is sent again, once a minute at most", async () => {

@@ -12,9 +12,13 @@ describe("an API key", () => {
     expect(keyAdmits(key, parsed?.secret ?? "", { pepper: "pepper", now: 8 })).toBe(true);
     expect(keyAdmits(key, parsed?.secret ?? "", { pepper: "other pepper", now: 8 })).toBe(false);
     expect(keyAdmits(key, randomBase62(32), { pepper: "pepper", now: 8 })).toBe(false);
-    expect(keyAdmits({ ...key, revokedAt: 9 }, parsed?.secret ?? "", { pepper: "pepper", now: 8 })).toBe(false);
+    expect(
+      keyAdmits({ ...key, revokedAt: 9 }, parsed?.secret ?? "", { pepper: "pepper", now: 8 }),
+    ).toBe(false);
     const mortal = { ...key, expiresAt: 9 };
-    expect([8, 9].map((now) => keyAdmits(mortal, parsed?.secret ?? "", { pepper: "pepper", now }))).toEqual([true, false]);
+    expect(
+      [8, 9].map((now) => keyAdmits(mortal, parsed?.secret ?? "", { pepper: "pepper", now })),
+    ).toEqual([true, false]);
   });
 
   test("is not stored: the record holds no part of the secret", () => {

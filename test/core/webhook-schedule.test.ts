@@ -1,15 +1,33 @@
 import { describe, expect, test } from "vitest";
 import type { Delivery, DeliveryAttempt, WebhookEndpoint } from "../../core/webhook.ts";
-import { type AttemptOutcome, afterAttempt, endpointAfter, restarted, retryDelaysMs } from "../../core/webhook-schedule.ts";
+import {
+  type AttemptOutcome,
+  afterAttempt,
+  endpointAfter,
+  restarted,
+  retryDelaysMs,
+} from "../../core/webhook-schedule.ts";
 import { newDelivery, newEndpoint } from "./new-webhook.ts";
 
 const hour = 3_600_000;
 const attemptOf = (fields: Partial<DeliveryAttempt> = {}): DeliveryAttempt => ({
-  ...{ at: 0, durationMs: 5, httpStatus: 500, error: "It answered 500.", excerpt: "", requestHeaders: [], responseHeaders: [] },
+  ...{
+    at: 0,
+    durationMs: 5,
+    httpStatus: 500,
+    error: "It answered 500.",
+    excerpt: "",
+    requestHeaders: [],
+    responseHeaders: [],
+  },
   ...fields,
 });
 const failure: AttemptOutcome = { attempt: attemptOf(), retryAfterMs: null, isFinal: false };
-const success: AttemptOutcome = { attempt: attemptOf({ httpStatus: 204, error: null }), retryAfterMs: null, isFinal: false };
+const success: AttemptOutcome = {
+  attempt: attemptOf({ httpStatus: 204, error: null }),
+  retryAfterMs: null,
+  isFinal: false,
+};
 
 /** When the attempts of a delivery come that always fails. */
 function attemptTimes(random: number): number[] {
@@ -36,7 +54,9 @@ describe("the schedule", () => {
   });
 
   test("is drawn out by at most a tenth, and never shortened", () => {
-    expect(gaps(attemptTimes(1))).toEqual(retryDelaysMs.slice(1).map((delay) => Math.round(delay * 1.1)));
+    expect(gaps(attemptTimes(1))).toEqual(
+      retryDelaysMs.slice(1).map((delay) => Math.round(delay * 1.1)),
+    );
   });
 
   test("ends with the first success", () => {
@@ -45,7 +65,11 @@ describe("the schedule", () => {
   });
 
   test("ends where the receiver is gone", () => {
-    const done = afterAttempt(newDelivery(), { ...failure, isFinal: true }, { now: 0, random: () => 0 });
+    const done = afterAttempt(
+      newDelivery(),
+      { ...failure, isFinal: true },
+      { now: 0, random: () => 0 },
+    );
     expect(done).toMatchObject({ status: "FAILED", nextAttemptAt: null });
   });
 
@@ -54,11 +78,18 @@ describe("the schedule", () => {
     ["earlier than ours changes nothing", 1_000, 5_000],
     ["absurd is cut to a day", 1_000 * hour, 24 * hour],
   ])("a Retry-After %s", (_what, retryAfterMs, expected) => {
-    expect(afterAttempt(newDelivery(), { ...failure, retryAfterMs }, { now: 0, random: () => 0 }).nextAttemptAt).toBe(expected);
+    expect(
+      afterAttempt(newDelivery(), { ...failure, retryAfterMs }, { now: 0, random: () => 0 })
+        .nextAttemptAt,
+    ).toBe(expected);
   });
 
   test("begins anew when a delivery is asked for again, and keeps what happened before", () => {
-    const once = afterAttempt(newDelivery(), { ...failure, isFinal: true }, { now: 0, random: () => 0 });
+    const once = afterAttempt(
+      newDelivery(),
+      { ...failure, isFinal: true },
+      { now: 0, random: () => 0 },
+    );
     const again = restarted(once, 70);
     expect(again).toMatchObject({ status: "PENDING", nextAttemptAt: 70, tries: 0 });
     expect(again.attempts).toHaveLength(1);
@@ -69,14 +100,21 @@ describe("the schedule", () => {
 describe("an endpoint's health", () => {
   /** The endpoint after failures at these instants. */
   const afterFailures = (times: readonly number[], from: WebhookEndpoint = newEndpoint()) =>
-    times.reduce((endpoint, at) => endpointAfter(endpoint, attemptOf(), at)?.endpoint ?? endpoint, from);
+    times.reduce(
+      (endpoint, at) => endpointAfter(endpoint, attemptOf(), at)?.endpoint ?? endpoint,
+      from,
+    );
 
   test("a success of a healthy one is nothing to be noted", () => {
     expect(endpointAfter(newEndpoint(), success.attempt, 5)).toBeNull();
   });
 
   test("after five failures in a row it rests for 30 s, which doubles up to 10 min", () => {
-    expect(afterFailures([1, 2, 3, 4]).health).toEqual({ failingSince: 1, failures: 4, pausedUntil: null });
+    expect(afterFailures([1, 2, 3, 4]).health).toEqual({
+      failingSince: 1,
+      failures: 4,
+      pausedUntil: null,
+    });
     expect(afterFailures([1, 2, 3, 4, 5]).health.pausedUntil).toBe(30_005);
     expect(afterFailures([1, 2, 3, 4, 5, 6]).health.pausedUntil).toBe(60_006);
     expect(afterFailures(Array(40).fill(0)).health.pausedUntil).toBe(600_000);
@@ -90,8 +128,14 @@ describe("an endpoint's health", () => {
   test("after five days of nothing but failures it is disabled, and the others hear of it", () => {
     expect(afterFailures([0, 119 * hour]).disabledAt).toBeNull();
     const after = endpointAfter(afterFailures([0]), attemptOf(), 120 * hour);
-    expect(after?.endpoint).toMatchObject({ disabledAt: 120 * hour, disabledReason: expect.stringContaining("1970-01-01") });
-    expect(after?.event).toMatchObject({ type: "endpoint.disabled", subject: { endpointId: "whe_1" } });
+    expect(after?.endpoint).toMatchObject({
+      disabledAt: 120 * hour,
+      disabledReason: expect.stringContaining("1970-01-01"),
+    });
+    expect(after?.event).toMatchObject({
+      type: "endpoint.disabled",
+      subject: { endpointId: "whe_1" },
+    });
   });
 
   test("a success within the five days begins them anew", () => {
@@ -100,7 +144,9 @@ describe("an endpoint's health", () => {
   });
 
   test("410 disables it at once", () => {
-    expect(endpointAfter(newEndpoint(), attemptOf({ httpStatus: 410 }), 7)?.endpoint.disabledAt).toBe(7);
+    expect(
+      endpointAfter(newEndpoint(), attemptOf({ httpStatus: 410 }), 7)?.endpoint.disabledAt,
+    ).toBe(7);
   });
 
   test("what a disabled one still answers changes nothing", () => {

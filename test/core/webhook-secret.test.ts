@@ -1,7 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
-import { mintWebhookSecret, seal, signedHeaders, unseal, webhookSecretBytes } from "../../core/webhook-secret.ts";
+import {
+  mintWebhookSecret,
+  seal,
+  signedHeaders,
+  unseal,
+  webhookSecretBytes,
+} from "../../core/webhook-secret.ts";
 
 const body = '{"type":"run.succeeded","data":{"note":"ü € 🖼"}}';
 
@@ -18,7 +24,8 @@ describe("signing", () => {
   test("during a rotation either of both secrets verifies", () => {
     const [fresh, former] = [mintWebhookSecret(), mintWebhookSecret()];
     const headers = signedHeaders({ id: "evt_1", at: Date.now(), body }, [fresh, former]);
-    for (const secret of [fresh, former]) expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
+    for (const secret of [fresh, former])
+      expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
   });
 
   test("the time is in whole seconds, and an old one is refused by the receiver", () => {
@@ -32,7 +39,10 @@ describe("signing", () => {
 
 describe("secrets", () => {
   test("of 24 to 64 bytes are taken", () => {
-    for (const size of [24, 32, 64]) expect(webhookSecretBytes(`whsec_${randomBytes(size).toString("base64")}`)).toHaveLength(size);
+    for (const size of [24, 32, 64])
+      expect(webhookSecretBytes(`whsec_${randomBytes(size).toString("base64")}`)).toHaveLength(
+        size,
+      );
   });
 
   test.each([
@@ -43,7 +53,9 @@ describe("secrets", () => {
     ["base64url", `whsec_${"-_".repeat(20)}`],
     ["empty", ""],
   ])("%s are refused", (_why, secret) => {
-    expect(() => webhookSecretBytes(secret)).toThrow(expect.objectContaining({ code: "INVALID", inputPath: ["secret"] }));
+    expect(() => webhookSecretBytes(secret)).toThrow(
+      expect.objectContaining({ code: "INVALID", inputPath: ["secret"] }),
+    );
   });
 });
 
@@ -62,13 +74,17 @@ describe("sealing", () => {
     ["another tenant", { ...sealing, tenantId: "ten_2" }],
     ["another secret of the service", { ...sealing, serviceSecret: "b".repeat(32) }],
   ])("%s cannot open it", (_who, other) => {
-    expect(() => unseal(seal(mintWebhookSecret(), sealing), other)).toThrow(expect.objectContaining({ code: "INTERNAL" }));
+    expect(() => unseal(seal(mintWebhookSecret(), sealing), other)).toThrow(
+      expect.objectContaining({ code: "INTERNAL" }),
+    );
   });
 
   test("a changed or cut one is not opened", () => {
     const sealed = Buffer.from(seal(mintWebhookSecret(), sealing), "base64");
     sealed[20] = (sealed[20] ?? 0) ^ 1;
-    expect(() => unseal(sealed.toString("base64"), sealing)).toThrow(expect.objectContaining({ code: "INTERNAL" }));
+    expect(() => unseal(sealed.toString("base64"), sealing)).toThrow(
+      expect.objectContaining({ code: "INTERNAL" }),
+    );
     expect(() => unseal("AAAA", sealing)).toThrow(expect.objectContaining({ code: "INTERNAL" }));
   });
 });

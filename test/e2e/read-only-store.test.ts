@@ -46,7 +46,14 @@ beforeAll(async () => {
   await ports.tenants.create({ id: "ten_1", name: "Ada", createdAt: 0, disabledAt: null });
   await ports.tenants.createKey(minted.key);
   const log = { info() {}, error() {} };
-  gateway = await createGateway({ ports, secret, publicUrl: "http://127.0.0.1:1", fetch: {}, log, graphiql: false });
+  gateway = await createGateway({
+    ports,
+    secret,
+    publicUrl: "http://127.0.0.1:1",
+    fetch: {},
+    log,
+    graphiql: false,
+  });
   engine = openEngine({ models: ports.models, executionProviders: ["cpu"] });
   (await engine.hold("florence-2-nano")).release();
 });
@@ -66,34 +73,56 @@ interface Answer {
 
 async function ask(query: string, variables: object = {}): Promise<Answer> {
   const headers = { "content-type": "application/json", authorization: `Bearer ${minted.text}` };
-  const request = new Request("http://gateway/graphql", { method: "POST", headers, body: JSON.stringify({ query, variables }) });
+  const request = new Request("http://gateway/graphql", {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ query, variables }),
+  });
   return (await gateway.handle(request, { address: "127.0.0.1" })).json() as Promise<Answer>;
 }
 
 test("while the store takes no writes, callers are told; afterwards everything goes on, and nothing was lost or doubled", async () => {
-  const create = "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } userErrors { code } } }";
+  const create =
+    "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } userErrors { code } } }";
   const source = { base64: (await picture()).toString("base64") };
-  const submit = (i: number) => ask(create, { input: { source, tasks: [{ caption: {} }], idempotencyKey: `run ${i}` } });
+  const submit = (i: number) =>
+    ask(create, { input: { source, tasks: [{ caption: {} }], idempotencyKey: `run ${i}` } });
   const ids: string[] = [];
   for (let i = 0; i < 8; i += 1) ids.push((await submit(i)).data.runCreate.run.id);
 
   const stop = new AbortController();
   const errors: unknown[] = [];
   const log = (event: string, fields: object) => void (event === "error" && errors.push(fields));
-  const working = runWorker(ports, engine, { signal: stop.signal, log, leaseMs: 2_000, runsAtOnce: 2 });
-  await expect.poll(async () => (await ports.runs.usage("ten_1", { from: 0, to: Number.MAX_SAFE_INTEGER })).runs).toBeGreaterThan(0);
+  const working = runWorker(ports, engine, {
+    signal: stop.signal,
+    log,
+    leaseMs: 2_000,
+    runsAtOnce: 2,
+  });
+  await expect
+    .poll(
+      async () => (await ports.runs.usage("ten_1", { from: 0, to: Number.MAX_SAFE_INTEGER })).runs,
+    )
+    .toBeGreaterThan(0);
   sqlite.run("PRAGMA query_only = ON");
   const refused = await submit(99);
-  expect(refused.errors).toMatchObject([{ message: "Internal error", extensions: { code: "INTERNAL" } }]);
+  expect(refused.errors).toMatchObject([
+    { message: "Internal error", extensions: { code: "INTERNAL" } },
+  ]);
   expect((await ask("{ runs { edges { node { id } } } }")).data.runs.edges).toHaveLength(8); // what only reads goes on
   await pause(1_500);
   expect(errors.length).toBeGreaterThan(0);
   sqlite.run("PRAGMA query_only = OFF");
 
-  const statuses = async () => Promise.all(ids.map(async (id) => (await ports.runs.get("ten_1", id))?.status));
+  const statuses = async () =>
+    Promise.all(ids.map(async (id) => (await ports.runs.get("ten_1", id))?.status));
   await expect.poll(statuses, { timeout: 20_000 }).toEqual(ids.map(() => "SUCCEEDED"));
   expect((await submit(99)).data.runCreate.userErrors).toEqual([]);
-  await expect.poll(async () => (await ports.runs.usage("ten_1", { from: 0, to: Number.MAX_SAFE_INTEGER })).runs).toBe(9);
+  await expect
+    .poll(
+      async () => (await ports.runs.usage("ten_1", { from: 0, to: Number.MAX_SAFE_INTEGER })).runs,
+    )
+    .toBe(9);
   expect((await submit(0)).data.runCreate.run.id).toBe(ids[0]);
   stop.abort();
   await working;

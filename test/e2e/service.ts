@@ -23,14 +23,29 @@ export async function startService(options: {
   env?: Readonly<Record<string, string>>;
 }): Promise<Service> {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-e2e-"));
-  const env = { ...process.env, ...(options.leaseMs ? { VEDERE_LEASE_MS: String(options.leaseMs) } : {}), ...options.env };
+  const env = {
+    ...process.env,
+    ...(options.leaseMs ? { VEDERE_LEASE_MS: String(options.leaseMs) } : {}),
+    ...options.env,
+  };
   const children: ChildProcess[] = [];
   const run = (...args: string[]) => {
-    const child = spawn(process.execPath, [cli, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [cli, ...args], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     children.push(child);
     return child;
   };
-  const gateway = run("start", "--port", "0", "--data", dataDir, "--workers", String(options.workers));
+  const gateway = run(
+    "start",
+    "--port",
+    "0",
+    "--data",
+    dataDir,
+    "--workers",
+    String(options.workers),
+  );
   const url = await addressOf(gateway);
   const key = readFileSync(join(dataDir, "local.key"), "utf8").trim();
   return {

@@ -51,7 +51,9 @@ type Answer = any;
 
 async function run(sample: Sample, tasks: object[]): Promise<Answer> {
   const source = { base64: readFileSync(join(folder, sample.file)).toString("base64") };
-  const { runCreate } = await service.ask<{ runCreate: Answer }>(document, { input: { source, tasks, waitMs: 60_000 } });
+  const { runCreate } = await service.ask<{ runCreate: Answer }>(document, {
+    input: { source, tasks, waitMs: 60_000 },
+  });
   expect(runCreate.userErrors).toEqual([]);
   return runCreate.run;
 }
@@ -85,11 +87,25 @@ test("every task has its typed result, in one run", async () => {
     { segment: { expression: "the boat" } },
     { segment: { region } },
     { describeRegion: { region, as: "CATEGORY" } },
-    { describeRegion: { region: { x0: 0.1, y0: 0.05, x1: 0.6, y1: 0.2, unit: "NORMALIZED" }, as: "TEXT" } },
+    {
+      describeRegion: {
+        region: { x0: 0.1, y0: 0.05, x1: 0.6, y1: 0.2, unit: "NORMALIZED" },
+        as: "TEXT",
+      },
+    },
     { ask: { question: "Is there a boat in the image?" } },
-    { prompt: { text: "Locate the objects with category name in the image.", grammar: "BOXES", options: { beams: 1 } } },
+    {
+      prompt: {
+        text: "Locate the objects with category name in the image.",
+        grammar: "BOXES",
+        options: { beams: 1 },
+      },
+    },
   ]);
-  expect(answered).toMatchObject({ status: "SUCCEEDED", image: { width: harbour.width, height: harbour.height } });
+  expect(answered).toMatchObject({
+    status: "SUCCEEDED",
+    image: { width: harbour.width, height: harbour.height },
+  });
   expect(answered.tasks.map((task: Answer) => task.result.__typename)).toEqual([
     "CaptionResult",
     "CaptionResult",
@@ -109,10 +125,13 @@ test("every task has its typed result, in one run", async () => {
     "PromptResult",
   ]);
   for (const task of answered.tasks) expect(task).toMatchObject({ finish: "END", error: null });
-  const [caption, , , , , , , grounding, , , , outline, category, , question, prompt] = answered.tasks.map((task: Answer) => task.result);
+  const [caption, , , , , , , grounding, , , , outline, category, , question, prompt] =
+    answered.tasks.map((task: Answer) => task.result);
   expect(caption.text).toContain("boat");
   expect(grounding.caption).toBe(caption.text);
-  expect(grounding.phrases.map((phrase: Answer) => grounding.caption.slice(phrase.start, phrase.end))).toContain("a boat");
+  expect(
+    grounding.phrases.map((phrase: Answer) => grounding.caption.slice(phrase.start, phrase.end)),
+  ).toContain("a boat");
   expect(iou(outline.instances[0].box, region)).toBeGreaterThan(0.7);
   expect(category.text).toBe("boat");
   expect(question.text).toBe("yes");
@@ -141,10 +160,16 @@ test("the boxes sit on the objects of the sample images", async () => {
 });
 
 test("the words of the sample images are read", async () => {
-  const read = await Promise.all(samples.map(async (sample) => (await run(sample, [{ readText: { regions: true } }])).tasks[0].result));
+  const read = await Promise.all(
+    samples.map(
+      async (sample) => (await run(sample, [{ readText: { regions: true } }])).tasks[0].result,
+    ),
+  );
   const wanted = samples.flatMap((sample) => sample.words.map((word) => word.text));
   const right = samples.flatMap((sample, i) =>
-    sample.words.filter((word) => read[i].regions.some((region: Answer) => region.text === word.text)),
+    sample.words.filter((word) =>
+      read[i].regions.some((region: Answer) => region.text === word.text),
+    ),
   );
   expect(right.length / wanted.length).toBeGreaterThanOrEqual(0.8);
 });
@@ -155,7 +180,10 @@ test("the ledger adds up to the work that was done, image features that were sti
     runs(first: 100) { edges { node { timings { cached } tasks { result { __typename } timings { tokens } } } } }
     usage(from: "2026-01-01T00:00:00Z", to: "2999-01-01T00:00:00Z") { runs tasks encodings tokens cost }
   }`);
-  const ended: Answer[] = runs.edges.map(({ node }: Answer) => ({ ...node, tasks: node.tasks.filter(({ result }: Answer) => result) }));
+  const ended: Answer[] = runs.edges.map(({ node }: Answer) => ({
+    ...node,
+    tasks: node.tasks.filter(({ result }: Answer) => result),
+  }));
   const answered = ended.filter(({ tasks }) => tasks.length > 0);
   const tasks = answered.flatMap((each) => each.tasks);
   const tokens = tasks.reduce((sum, { timings }) => sum + timings.tokens, 0);

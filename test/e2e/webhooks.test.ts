@@ -17,7 +17,9 @@ interface Created {
   runCreate: { run: { id: string; status: string } };
 }
 interface Deliveries {
-  webhookDeliveries: { edges: { node: { runId: string; status: string; attempts: { httpStatus: number }[] } }[] };
+  webhookDeliveries: {
+    edges: { node: { runId: string; status: string; attempts: { httpStatus: number }[] } }[];
+  };
 }
 
 test("from an image to a signed webhook, on the real service", async () => {
@@ -29,17 +31,28 @@ test("from an image to a signed webhook, on the real service", async () => {
   const { runCreate } = await service.ask<Created>(
     "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id status } } }",
     {
-      input: { source: { base64: (await picture()).toString("base64") }, tasks: [{ caption: {} }], metadata: { order: 7 } },
+      input: {
+        source: { base64: (await picture()).toString("base64") },
+        tasks: [{ caption: {} }],
+        metadata: { order: 7 },
+      },
     },
   );
   await expect.poll(() => receiver.received.length, { timeout: 30_000 }).toBe(1);
   const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
-  const event = new Webhook(webhookEndpointCreate.secret).verify(body, headers as Record<string, string>);
+  const event = new Webhook(webhookEndpointCreate.secret).verify(
+    body,
+    headers as Record<string, string>,
+  );
   expect(event).toMatchObject({
     type: "run.succeeded",
     data: { run: { id: runCreate.run.id, status: "SUCCEEDED", metadata: { order: 7 } } },
   });
-  const deliveries = "{ webhookDeliveries { edges { node { runId status attempts { httpStatus } } } } }";
-  const seen = async () => (await service.ask<Deliveries>(deliveries)).webhookDeliveries.edges.map(({ node }) => node);
-  await expect.poll(seen).toEqual([{ runId: runCreate.run.id, status: "SUCCEEDED", attempts: [{ httpStatus: 204 }] }]);
+  const deliveries =
+    "{ webhookDeliveries { edges { node { runId status attempts { httpStatus } } } } }";
+  const seen = async () =>
+    (await service.ask<Deliveries>(deliveries)).webhookDeliveries.edges.map(({ node }) => node);
+  await expect
+    .poll(seen)
+    .toEqual([{ runId: runCreate.run.id, status: "SUCCEEDED", attempts: [{ httpStatus: 204 }] }]);
 }, 60_000);

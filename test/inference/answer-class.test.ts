@@ -4,7 +4,12 @@ import { answerClass } from "../../inference/answer-class.ts";
 import { taskByName } from "../../schema/tasks.ts";
 
 const size = { width: 100, height: 100 };
-const sight = { model: "m", size, timings: { decodeMs: 0, pixelsMs: 0, visionMs: 0 }, features: new Float32Array() };
+const sight = {
+  model: "m",
+  size,
+  timings: { decodeMs: 0, pixelsMs: 0, visionMs: 0 },
+  features: new Float32Array(),
+};
 const region = { x0: 1, y0: 1, x1: 9, y1: 9, unit: "PIXEL" };
 
 function promptOf(
@@ -42,7 +47,10 @@ test("an answer that is cut early is short", () => {
 });
 
 test("questions of several classes count with the long ones", () => {
-  const [brief, objects] = [promptOf("CAPTION", { detail: "BRIEF" }), promptOf("DETECT_OBJECTS", {})];
+  const [brief, objects] = [
+    promptOf("CAPTION", { detail: "BRIEF" }),
+    promptOf("DETECT_OBJECTS", {}),
+  ];
   expect(answerClass([brief, objects])).toBe("long");
   expect(answerClass([objects, objects])).toBe("located");
 });

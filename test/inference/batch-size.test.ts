@@ -3,7 +3,11 @@ import { expect, test } from "vitest";
 import { openBatchSize } from "../../inference/batch-size.ts";
 
 /** Batches as large as they may be, one after the other, on a machine where a batch takes `cost(items)`; gives their sizes. */
-function learn(cost: (items: number) => number, batches: number, bounds = { itemsMax: 24, batchMsMax: 5_000 }): number[] {
+function learn(
+  cost: (items: number) => number,
+  batches: number,
+  bounds = { itemsMax: 24, batchMsMax: 5_000 },
+): number[] {
   const size = openBatchSize(bounds);
   return Array.from({ length: batches }, () => {
     const items = size.max();
@@ -54,7 +58,12 @@ test("calls that are larger than any batch so far teach as well", () => {
 });
 
 test("whatever batches take, the next one has between one item and all that fit", () => {
-  const notes = fc.array(fc.record({ items: fc.integer({ min: 1, max: 128 }), ms: fc.double({ min: 0, max: 1e6, noNaN: true }) }));
+  const notes = fc.array(
+    fc.record({
+      items: fc.integer({ min: 1, max: 128 }),
+      ms: fc.double({ min: 0, max: 1e6, noNaN: true }),
+    }),
+  );
   fc.assert(
     fc.property(notes, fc.integer({ min: 1, max: 24 }), (noted, itemsMax) => {
       const size = openBatchSize({ itemsMax, batchMsMax: 5_000 });

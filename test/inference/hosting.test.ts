@@ -29,7 +29,13 @@ function stage(budgetBytes: number, measured: (bytes: number) => number = (bytes
       if (broken.has(info.id)) throw new Error(`${info.id} is broken`);
       events.push(`+${info.id}`);
       const release = async () => void events.push(`-${info.id}`);
-      return { id: info.id, memoryBytes: measured(bytesOf(info)), executionProvider: "cpu", note: null, release };
+      return {
+        id: info.id,
+        memoryBytes: measured(bytesOf(info)),
+        executionProvider: "cpu",
+        note: null,
+        release,
+      };
     },
     now: () => now,
     onChange() {},
@@ -41,7 +47,8 @@ function stage(budgetBytes: number, measured: (bytes: number) => number = (bytes
   return { hosting, events, warnings, broken, advance };
 }
 
-const model = (id: string, bytes = 1, stamp = "") => newModel({ id, description: String(bytes), stamp });
+const model = (id: string, bytes = 1, stamp = "") =>
+  newModel({ id, description: String(bytes), stamp });
 const [a, b, c] = [model("a"), model("b"), model("c")];
 
 /** Loads a model and lets it go. */
@@ -70,7 +77,10 @@ test("where memory is short, the model that was used longest ago goes", async ()
   const at = stage(2);
   for (const info of [a, b, a, c]) await visit(at, info);
   expect(at.events).toEqual(["+a", "+b", "-b", "+c"]);
-  expect(at.hosting.hosted().map(({ id, state }) => `${id} ${state}`)).toEqual(["a READY", "c READY"]);
+  expect(at.hosting.hosted().map(({ id, state }) => `${id} ${state}`)).toEqual([
+    "a READY",
+    "c READY",
+  ]);
 });
 
 test("a model in use stays, however short memory is: who wants another waits for its end", async () => {
@@ -78,7 +88,10 @@ test("a model in use stays, however short memory is: who wants another waits for
   const first = await at.hosting.take(a);
   const second = at.hosting.take(b);
   expect(await isSettled(second)).toBe(false);
-  expect(at.hosting.hosted().map(({ id, state }) => `${id} ${state}`)).toEqual(["a READY", "b LOADING"]);
+  expect(at.hosting.hosted().map(({ id, state }) => `${id} ${state}`)).toEqual([
+    "a READY",
+    "b LOADING",
+  ]);
   first.release();
   await second;
   expect(at.events).toEqual(["+a", "-a", "+b"]);

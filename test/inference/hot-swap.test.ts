@@ -29,7 +29,10 @@ beforeEach(async () => {
   engine = openEngine({ models: ports.models, threads: 1, onChange: reports.changed });
   stop = new AbortController();
   const { signal } = stop;
-  ended = Promise.all([reports.run(engine, signal), runWorker(ports, engine, { signal, log: () => {} })]);
+  ended = Promise.all([
+    reports.run(engine, signal),
+    runWorker(ports, engine, { signal, log: () => {} }),
+  ]);
 });
 afterEach(async () => {
   stop.abort();
@@ -41,10 +44,20 @@ afterEach(async () => {
 
 async function submit(id: string): Promise<Run> {
   const bytes = await picture();
-  const image = { id: `img_${id}`, sha256: id, mediaType: "image/png", byteSize: bytes.length, width: 320, height: 240 } as const;
+  const image = {
+    id: `img_${id}`,
+    sha256: id,
+    mediaType: "image/png",
+    byteSize: bytes.length,
+    width: 320,
+    height: 240,
+  } as const;
   await ports.images.put("ten_1", image, bytes);
   const times = { createdAt: Date.now(), expiresAt: Date.now() + 60_000 };
-  const { run } = await ports.runs.create(newRun({ id: `run_${id}`, image, model: "prod", ...times }), null);
+  const { run } = await ports.runs.create(
+    newRun({ id: `run_${id}`, image, model: "prod", ...times }),
+    null,
+  );
   await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });
   return run;
 }
@@ -59,12 +72,16 @@ async function finished(run: Run): Promise<Run> {
 
 /** Of all tasks of a run. */
 function revisionsOf(run: Run): (string | undefined)[] {
-  return [...new Set(run.tasks.map(({ outcome }) => outcome?.result && outcome.provenance.revision))];
+  return [
+    ...new Set(run.tasks.map(({ outcome }) => outcome?.result && outcome.provenance.revision)),
+  ];
 }
 
 async function hostedRevisions(): Promise<string[]> {
   const reports: WorkerReport[] = await ports.registry.reports(0);
-  return reports.flatMap(({ models }) => models.map(({ revision, state }) => `${revision} ${state}`));
+  return reports.flatMap(({ models }) =>
+    models.map(({ revision, state }) => `${revision} ${state}`),
+  );
 }
 
 test("runs that come while an alias is switched all succeed, each by one revision, and the former revision is unloaded", async () => {

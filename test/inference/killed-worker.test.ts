@@ -15,7 +15,11 @@ import { picture } from "./florence2/fixtures.ts";
 
 const longTask: RunTask = {
   name: "PROMPT",
-  input: { text: "What is the text in the image?", grammar: "TEXT", options: { beams: 8, maxTokens: 200, lengthPenalty: 9 } },
+  input: {
+    text: "What is the text in the image?",
+    grammar: "TEXT",
+    options: { beams: 8, maxTokens: 200, lengthPenalty: 9 },
+  },
   outcome: null,
 };
 
@@ -24,26 +28,45 @@ test("of a worker that is killed in the middle of a batch, another one finishes 
   const ports = await connect(readConfig({}, { dataDir }));
   const submit = async (i: number): Promise<Run> => {
     const bytes = await picture(i);
-    const image = { id: `img_${i}`, sha256: `${i}`, mediaType: "image/png", byteSize: bytes.length, width: 160, height: 120 } as const;
+    const image = {
+      id: `img_${i}`,
+      sha256: `${i}`,
+      mediaType: "image/png",
+      byteSize: bytes.length,
+      width: 160,
+      height: 120,
+    } as const;
     const tasks = Array.from({ length: 4 }, () => longTask);
-    const run = newRun({ id: `run_${i}`, image, tasks, createdAt: Date.now(), expiresAt: Date.now() + 60_000 });
+    const run = newRun({
+      id: `run_${i}`,
+      image,
+      tasks,
+      createdAt: Date.now(),
+      expiresAt: Date.now() + 60_000,
+    });
     await ports.images.put(run.tenantId, image, bytes);
     await ports.runs.create(run, null);
     await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });
     return run;
   };
   const runs = await Promise.all([0, 1, 2, 3, 4].map(submit));
-  const statuses = async () => (await Promise.all(runs.map((run) => ports.runs.get(run.tenantId, run.id)))).map((run) => run?.status);
+  const statuses = async () =>
+    (await Promise.all(runs.map((run) => ports.runs.get(run.tenantId, run.id)))).map(
+      (run) => run?.status,
+    );
 
   const program = await bundle();
   const first = startWorker(program, dataDir);
-  await expect.poll(statuses, { timeout: 20_000, interval: 5 }).toEqual(runs.map(() => "PROCESSING"));
+  await expect
+    .poll(statuses, { timeout: 20_000, interval: 5 })
+    .toEqual(runs.map(() => "PROCESSING"));
   await kill(first);
   expect(await statuses()).toEqual(runs.map(() => "PROCESSING"));
 
   const second = startWorker(program, dataDir);
   await expect.poll(statuses, { timeout: 60_000 }).toEqual(runs.map(() => "SUCCEEDED"));
-  for (const run of runs) expect((await ports.runs.get(run.tenantId, run.id))?.attempt).toBeGreaterThan(1);
+  for (const run of runs)
+    expect((await ports.runs.get(run.tenantId, run.id))?.attempt).toBeGreaterThan(1);
   await expect.poll(() => ports.queue.depth()).toMatchObject({ visible: 0, inFlight: 0, dead: 0 });
   await kill(second);
   await ports.close();
@@ -61,7 +84,11 @@ async function bundle(): Promise<string> {
     platform: "node",
     format: "esm",
     packages: "external",
-    define: { "import.meta.url": JSON.stringify(pathToFileURL(join(packageRoot(), "inference/build/onnx/read.ts")).href) },
+    define: {
+      "import.meta.url": JSON.stringify(
+        pathToFileURL(join(packageRoot(), "inference/build/onnx/read.ts")).href,
+      ),
+    },
     write: false,
   });
   return outputFiles[0]?.text ?? "";

@@ -235,7 +235,9 @@ test("a failure that concerns all is not tried again", async () => {
   await learned(world, lane);
   world.lanes.enter();
   world.lanes.enter();
-  const answers = [lane.ask(["a"]), lane.ask(["b"])].map((answer) => expect(answer).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" }));
+  const answers = [lane.ask(["a"]), lane.ask(["b"])].map((answer) =>
+    expect(answer).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" }),
+  );
   await world.at(0).fail(new AppError("MODEL_UNAVAILABLE", "gone"));
   await Promise.all(answers);
   expect(world.batches).toHaveLength(1);
@@ -276,7 +278,11 @@ test("a tenant with little at work goes before the older requests of one that ha
   world.lanes.enter("loud");
   world.lanes.enter("quiet");
   const first = lane.ask(["a"]);
-  const [second, third, quiet] = [lane.ask(["b"]), lane.ask(["c"]), lane.ask(["q"], undefined, "quiet")];
+  const [second, third, quiet] = [
+    lane.ask(["b"]),
+    lane.ask(["c"]),
+    lane.ask(["q"], undefined, "quiet"),
+  ];
   await world.at(0).done();
   expect(world.at(1).items).toEqual(["b", "q", "c"]);
   await world.at(1).done();

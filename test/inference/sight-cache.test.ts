@@ -76,9 +76,13 @@ test("whatever is put and got, what is kept fits, and the newest that fits alone
         if (isGet) cache.get({ ...key, sha256 });
         else {
           cache.put({ ...key, sha256 }, sightOf(floats));
-          expect(cache.get({ ...key, sha256 })?.features.length ?? 0).toBe(floats <= 20 ? floats : 0);
+          expect(cache.get({ ...key, sha256 })?.features.length ?? 0).toBe(
+            floats <= 20 ? floats : 0,
+          );
         }
-        const kept = ["a", "b", "c", "d", "e"].map((name) => cache.get({ ...key, sha256: name })?.features.byteLength ?? 0);
+        const kept = ["a", "b", "c", "d", "e"].map(
+          (name) => cache.get({ ...key, sha256: name })?.features.byteLength ?? 0,
+        );
         expect(kept.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(80);
       }
     }),

@@ -20,7 +20,9 @@ export function virtualTimers(): Timers & { readonly armed: number; advance(ms: 
     advance(ms) {
       const until = now + ms;
       for (;;) {
-        const [next] = [...alarms].filter(([, { at }]) => at <= until).sort(([, a], [, b]) => a.at - b.at);
+        const [next] = [...alarms]
+          .filter(([, { at }]) => at <= until)
+          .sort(([, a], [, b]) => a.at - b.at);
         if (!next) break;
         alarms.delete(next[0]);
         now = next[1].at;

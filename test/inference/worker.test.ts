@@ -35,17 +35,36 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-function startWorker(overrides: Partial<typeof ports> = {}, { runsAtOnce = 8, by = engine } = {}): void {
+function startWorker(
+  overrides: Partial<typeof ports> = {},
+  { runsAtOnce = 8, by = engine } = {},
+): void {
   const stop = new AbortController();
-  const options = { signal: stop.signal, log: () => {}, leaseMs: 600, runsAtOnce, sightCacheBytes: 0 };
+  const options = {
+    signal: stop.signal,
+    log: () => {},
+    leaseMs: 600,
+    runsAtOnce,
+    sightCacheBytes: 0,
+  };
   working.push({ stop, ended: runWorker({ ...ports, ...overrides }, by, options) });
 }
 
 async function submit(fields: Partial<Run>): Promise<Run> {
   const bytes = await picture();
-  const image = { id: "img_picture", sha256: "00", mediaType: "image/png", byteSize: bytes.length, width: 320, height: 240 } as const;
+  const image = {
+    id: "img_picture",
+    sha256: "00",
+    mediaType: "image/png",
+    byteSize: bytes.length,
+    width: 320,
+    height: 240,
+  } as const;
   await ports.images.put("ten_1", image, bytes);
-  const { run } = await ports.runs.create(newRun({ image, createdAt: Date.now(), expiresAt: Date.now() + 60_000, ...fields }), null);
+  const { run } = await ports.runs.create(
+    newRun({ image, createdAt: Date.now(), expiresAt: Date.now() + 60_000, ...fields }),
+    null,
+  );
   await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });
   return run;
 }
@@ -60,7 +79,11 @@ async function finished(run: Run): Promise<Run> {
 
 const longTask = {
   name: "PROMPT",
-  input: { text: "What is the text in the image?", grammar: "TEXT", options: { beams: 8, maxTokens: 400 } },
+  input: {
+    text: "What is the text in the image?",
+    grammar: "TEXT",
+    options: { beams: 8, maxTokens: 400 },
+  },
   outcome: null,
 } as const;
 
@@ -86,15 +109,26 @@ test("a run is answered task by task, each with its provenance", async () => {
 test("a task that cannot be done leaves its siblings alone", async () => {
   startWorker();
   const region = { x0: 900, y0: 0, x1: 950, y1: 10, unit: "PIXEL" };
-  const bad = { name: "DESCRIBE_REGION", input: { region, as: "CATEGORY" }, outcome: null } as const;
+  const bad = {
+    name: "DESCRIBE_REGION",
+    input: { region, as: "CATEGORY" },
+    outcome: null,
+  } as const;
   const run = await finished(await submit({ id: "run_partial", tasks: [bad, ...newRun().tasks] }));
   expect(run.status).toBe("PARTIALLY_SUCCEEDED");
-  expect(run.tasks.map((task) => task.outcome?.error?.code)).toEqual(["INVALID", undefined, undefined]);
+  expect(run.tasks.map((task) => task.outcome?.error?.code)).toEqual([
+    "INVALID",
+    undefined,
+    undefined,
+  ]);
 });
 
 test("a canceled run stops before its next token", async () => {
   startWorker();
-  const run = await submit({ id: "run_canceled", tasks: Array.from({ length: 16 }, () => longTask) });
+  const run = await submit({
+    id: "run_canceled",
+    tasks: Array.from({ length: 16 }, () => longTask),
+  });
   await ports.runs.changed(run.tenantId, run.id, run.version, 10_000);
   await applyChange(ports, { tenantId: run.tenantId, runId: run.id }, { type: "cancel" });
   expect(await finished(run)).toMatchObject({ status: "CANCELED" });
@@ -127,9 +161,13 @@ test("an overdue run expires instead of being answered", async () => {
 });
 
 test("a worker that is full of one tenant's runs takes one of another's, and no more of the first's", async () => {
-  const loud = await Promise.all(Array.from({ length: 5 }, (_, i) => submit({ id: `run_loud${i}`, tasks: [longTask] })));
+  const loud = await Promise.all(
+    Array.from({ length: 5 }, (_, i) => submit({ id: `run_loud${i}`, tasks: [longTask] })),
+  );
   const inProgress = async () =>
-    (await Promise.all(loud.map(({ id }) => ports.runs.get("ten_1", id)))).filter((run) => run?.status === "PROCESSING").length;
+    (await Promise.all(loud.map(({ id }) => ports.runs.get("ten_1", id)))).filter(
+      (run) => run?.status === "PROCESSING",
+    ).length;
   let letGo = () => {};
   const held = new Promise<void>((resolve) => {
     letGo = resolve;
@@ -144,10 +182,23 @@ test("a worker that is full of one tenant's runs takes one of another's, and no 
   startWorker({}, { runsAtOnce: 2, by: slow });
   await expect.poll(inProgress, { timeout: 10_000 }).toBe(2);
   const bytes = await picture();
-  const image = { id: "img_quiet", sha256: "00", mediaType: "image/png", byteSize: bytes.length, width: 320, height: 240 } as const;
+  const image = {
+    id: "img_quiet",
+    sha256: "00",
+    mediaType: "image/png",
+    byteSize: bytes.length,
+    width: 320,
+    height: 240,
+  } as const;
   await ports.images.put("ten_quiet", image, bytes);
   const tasks = newRun().tasks.slice(0, 1); // a caption: not what is held
-  const quiet = newRun({ id: "run_quiet", tenantId: "ten_quiet", image, tasks, expiresAt: Date.now() + 60_000 });
+  const quiet = newRun({
+    id: "run_quiet",
+    tenantId: "ten_quiet",
+    image,
+    tasks,
+    expiresAt: Date.now() + 60_000,
+  });
   const { run } = await ports.runs.create(quiet, null);
   await ports.queue.send({ version: 1, tenantId: "ten_quiet", runId: run.id });
   expect((await finished(run)).status).toBe("SUCCEEDED");

@@ -6,7 +6,8 @@ function mistakesOf(context: unknown): string[] {
   try {
     readCloudConfig(context);
   } catch (error) {
-    if (error instanceof AppError && error.code === "SETTING_INVALID") return error.message.split("\n  ").slice(1);
+    if (error instanceof AppError && error.code === "SETTING_INVALID")
+      return error.message.split("\n  ").slice(1);
     throw error;
   }
   return [];
@@ -18,7 +19,11 @@ test("nothing need be said", () => {
 
 test("what is said takes the place of its default, and of nothing else", () => {
   const config = readCloudConfig({ name: "vision-eu", workers: { max: 9 } });
-  expect(config).toEqual({ ...defaults, name: "vision-eu", workers: { ...defaults.workers, max: 9 } });
+  expect(config).toEqual({
+    ...defaults,
+    name: "vision-eu",
+    workers: { ...defaults.workers, max: 9 },
+  });
 });
 
 test("the command line gives it as JSON", () => {
@@ -55,7 +60,10 @@ test("all mistakes are told at once", () => {
 });
 
 test("a domain and a firewall at once are refused: the address is then CloudFront's", () => {
-  const domain = { name: "vision.example.com", certificateArn: "arn:aws:acm:eu-central-1:111122223333:certificate/1" };
+  const domain = {
+    name: "vision.example.com",
+    certificateArn: "arn:aws:acm:eu-central-1:111122223333:certificate/1",
+  };
   const firewall = "arn:aws:wafv2:us-east-1:111122223333:global/webacl/a/b";
   expect(mistakesOf({ domain })).toEqual([]);
   expect(mistakesOf({ domain, firewall })).toEqual([expect.stringContaining("CloudFront")]);

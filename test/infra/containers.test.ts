@@ -9,7 +9,9 @@ const text = (file: string) => readFileSync(join(root, file), "utf8");
 /** The instructions of a Dockerfile, continued lines joined, by stage. */
 function stagesOf(file: string): { name: string; rest: string }[][] {
   const lines = text(file).replaceAll(/\\\n/g, " ").split("\n");
-  const instructions = lines.map((line) => /^([A-Z]+) +(.*)$/.exec(line.trim())).filter((match) => match !== null);
+  const instructions = lines
+    .map((line) => /^([A-Z]+) +(.*)$/.exec(line.trim()))
+    .filter((match) => match !== null);
   const stages: { name: string; rest: string }[][] = [];
   for (const [, name = "", rest = ""] of instructions) {
     if (name === "FROM") stages.push([]);
@@ -25,7 +27,8 @@ const cliText = readdirSync(join(root, "cli/commands"))
 function expectCommand(args: readonly string[]): void {
   const [command = "", ...options] = args;
   expect(cliText).toContain(`.command("${command}")`);
-  for (const option of options.filter((each) => each.startsWith("--"))) expect(cliText, option).toContain(`"${option}`);
+  for (const option of options.filter((each) => each.startsWith("--")))
+    expect(cliText, option).toContain(`"${option}`);
 }
 
 const settings = text("adapters/config.ts");
@@ -41,7 +44,9 @@ describe.each(["inference/Dockerfile", "inference/Dockerfile.cpu"])("%s", (file)
   test("builds in one stage and runs in another, both on pinned versions", () => {
     expect(stages).toHaveLength(2);
     for (const [from] of stages)
-      expect(from?.rest).toMatch(/^(node:24-bookworm-slim|nvidia\/cuda:12\.\d+\.\d+-cudnn-runtime-ubuntu24\.04)( AS build)?$/);
+      expect(from?.rest).toMatch(
+        /^(node:24-bookworm-slim|nvidia\/cuda:12\.\d+\.\d+-cudnn-runtime-ubuntu24\.04)( AS build)?$/,
+      );
   });
 
   test("installs what the lock says, without the scripts of packages", () => {
@@ -52,7 +57,9 @@ describe.each(["inference/Dockerfile", "inference/Dockerfile.cpu"])("%s", (file)
   test("runs as nobody in particular, and stops when asked to", () => {
     expect(of("USER")).toEqual(["10001"]);
     expect(of("STOPSIGNAL")).toEqual(["SIGTERM"]);
-    expect(last.findIndex(({ name }) => name === "USER")).toBeLessThan(last.findIndex(({ name }) => name === "CMD"));
+    expect(last.findIndex(({ name }) => name === "USER")).toBeLessThan(
+      last.findIndex(({ name }) => name === "CMD"),
+    );
   });
 
   test("says whether it is well, and looks at the machine before it takes runs", () => {
@@ -74,14 +81,17 @@ describe.each(["inference/Dockerfile", "inference/Dockerfile.cpu"])("%s", (file)
   test("copies what is there, and leaves out what no image should have", () => {
     const sources = stages
       .flat()
-      .flatMap(({ name, rest }) => (name === "COPY" && !rest.includes("--from") ? rest.split(" ").slice(0, -1) : []));
+      .flatMap(({ name, rest }) =>
+        name === "COPY" && !rest.includes("--from") ? rest.split(" ").slice(0, -1) : [],
+      );
     for (const source of sources) expect(existsSync(join(root, source)), source).toBe(true);
     const fromBuild = of("COPY")
       .map((rest) => /\/app\/(\S+)/.exec(rest)?.[1] ?? "")
       .filter((path) => path.startsWith("models/"));
     for (const path of fromBuild) expect(existsSync(join(root, path)), path).toBe(true);
     const ignored = text(".dockerignore").split("\n");
-    for (const path of [".git", "node_modules", "dist", "test", "bench", "**/.env", "**/*.key"]) expect(ignored).toContain(path);
+    for (const path of [".git", "node_modules", "dist", "test", "bench", "**/.env", "**/*.key"])
+      expect(ignored).toContain(path);
   });
 
   test("sets no secret, and nothing that the program does not know", () => {
@@ -111,7 +121,9 @@ describe("compose.yaml", () => {
     readonly ports?: readonly string[];
     readonly [field: string]: unknown;
   }
-  const { services }: { services: Record<string, Service> } = parse(text("compose.yaml"), { merge: true });
+  const { services }: { services: Record<string, Service> } = parse(text("compose.yaml"), {
+    merge: true,
+  });
 
   test("runs a gateway, two workers and a deliverer on one volume", () => {
     expect(Object.keys(services)).toEqual(["gateway", "worker", "deliverer"]);

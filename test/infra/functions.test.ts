@@ -17,7 +17,11 @@ import { publishModel } from "../../cli/publish-model.ts";
 import { mintKey } from "../../core/tenant.ts";
 import { bundleFunction, type FunctionName, root } from "../../infra/bundle.ts";
 import { awsConfig, startEmulators } from "../contract/aws-emulators.ts";
-import { type DynamoDbLocal, dynamoDbIsMissing, startDynamoDb } from "../contract/dynamodb-local.ts";
+import {
+  type DynamoDbLocal,
+  dynamoDbIsMissing,
+  startDynamoDb,
+} from "../contract/dynamodb-local.ts";
 import { grantOf } from "../core/new-key.ts";
 import { picture } from "../picture.ts";
 import { startReceiver } from "../webhook-receiver.ts";
@@ -59,7 +63,9 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     await tenants.createKey(minted.key);
     key = minted.text;
     const client = openS3({ ...awsConfig, endpoint: aws.endpoint, forcePathStyle: true });
-    const places = modelPlaces(readConfig({}, { dataDir: mkdtempSync(join(tmpdir(), "vedere-functions-")) }));
+    const places = modelPlaces(
+      readConfig({}, { dataDir: mkdtempSync(join(tmpdir(), "vedere-functions-")) }),
+    );
     const [nano] = await openModels(places, async () => []).list();
     if (!nano) throw new Error("The embedded model is there.");
     await publishModel({ client, name: models }, nano, { now: 1, onFile: () => {} });
@@ -82,7 +88,11 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
       console.log("RESULT " + JSON.stringify(await handler(${JSON.stringify(event)}, context)));
       process.exit(0);`;
     const child = { env: { PATH: process.env.PATH ?? "", ...env }, cwd: folder };
-    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program], child);
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ["--input-type=module", "--eval", program],
+      child,
+    );
     return JSON.parse(/^RESULT (.*)$/m.exec(stdout)?.[1] ?? "null");
   }
 
@@ -92,8 +102,20 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
       routeKey: `POST ${path}`,
       rawPath: path,
       rawQueryString: "",
-      headers: { "content-type": "application/json", ...(authorization && { authorization }), host: "api.example.com" },
-      requestContext: { http: { method: "POST", path, protocol: "HTTP/1.1", sourceIp: "203.0.113.7", userAgent: "test" } },
+      headers: {
+        "content-type": "application/json",
+        ...(authorization && { authorization }),
+        host: "api.example.com",
+      },
+      requestContext: {
+        http: {
+          method: "POST",
+          path,
+          protocol: "HTTP/1.1",
+          sourceIp: "203.0.113.7",
+          userAgent: "test",
+        },
+      },
       body: Buffer.from(JSON.stringify(body)).toString("base64"),
       isBase64Encoded: true,
     };
@@ -110,7 +132,9 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
   }
 
   test("the gateway answers an event of API Gateway with a typed GraphQL answer", async () => {
-    const { data, errors } = await ask("{ viewer { tenant { id name } scopes } models { id isDefault status } }");
+    const { data, errors } = await ask(
+      "{ viewer { tenant { id name } scopes } models { id isDefault status } }",
+    );
     expect(errors).toBeUndefined();
     expect(data.viewer.tenant).toEqual({ id: "ten_1", name: "Ada" });
     expect(data.models).toEqual([{ id: "florence-2-nano", isDefault: true, status: "AVAILABLE" }]);
@@ -118,30 +142,53 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
 
   test("the gateway decodes an image, takes a run, and its end is delivered by the functions behind it", async () => {
     const receiver = await startReceiver();
-    const endpoint = await ask("mutation ($url: URL!) { webhookEndpointCreate(input: { url: $url }) { secret userErrors { message } } }", {
-      url: receiver.url,
-    });
+    const endpoint = await ask(
+      "mutation ($url: URL!) { webhookEndpointCreate(input: { url: $url }) { secret userErrors { message } } }",
+      {
+        url: receiver.url,
+      },
+    );
     const { data } = await ask(
       "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id status image { width } } userErrors { message } } }",
       {
-        input: { source: { base64: (await picture()).toString("base64") }, tasks: [{ caption: {} }] },
+        input: {
+          source: { base64: (await picture()).toString("base64") },
+          tasks: [{ caption: {} }],
+        },
       },
     );
-    expect(data.runCreate).toMatchObject({ run: { status: "QUEUED", image: { width: expect.any(Number) } }, userErrors: [] });
-    await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", { id: data.runCreate.run.id });
+    expect(data.runCreate).toMatchObject({
+      run: { status: "QUEUED", image: { width: expect.any(Number) } },
+      userErrors: [],
+    });
+    await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", {
+      id: data.runCreate.run.id,
+    });
     expect(await invoke("sweeper", {})).toEqual({ expired: 0, resent: 0, awaited: 1 });
     const records = [{ messageId: "1", body: "{}" }];
     expect(await invoke("webhooks", { Records: records })).toEqual({ batchItemFailures: [] });
     const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
-    expect(new Webhook(endpoint.data.webhookEndpointCreate.secret).verify(body, headers as Record<string, string>)).toMatchObject({
+    expect(
+      new Webhook(endpoint.data.webhookEndpointCreate.secret).verify(
+        body,
+        headers as Record<string, string>,
+      ),
+    ).toMatchObject({
       type: "run.canceled",
     });
     expect(await invoke("sweeper", {})).toEqual({ expired: 0, resent: 0, awaited: 0 });
   }, 60_000);
 
   test("what the gateway refuses, it refuses in whole answers", async () => {
-    expect(await invoke("gateway", post("/graphql", { query: "{ viewer { keyId } }" }, ""))).toMatchObject({ statusCode: 401 });
-    expect(await invoke("gateway", post("/graphql/stream", { query: 'subscription { runProgress(id: "x") { id } }' }))).toMatchObject({
+    expect(
+      await invoke("gateway", post("/graphql", { query: "{ viewer { keyId } }" }, "")),
+    ).toMatchObject({ statusCode: 401 });
+    expect(
+      await invoke(
+        "gateway",
+        post("/graphql/stream", { query: 'subscription { runProgress(id: "x") { id } }' }),
+      ),
+    ).toMatchObject({
       statusCode: 501,
     });
     expect(await invoke("gateway", post("/nothing", {}))).toMatchObject({ statusCode: 404 });
@@ -150,16 +197,36 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
   test("a run that is sent starts the scaler, which asks ECS for a worker, once", async () => {
     const cloud = await startEcsAndLambda();
     Object.assign(env, cloud.env);
-    const policy = { min: 0, max: 4, runsPerWorkerPerMinute: 60, runsAtOnce: 8, targetDrainSeconds: 60, idleGraceSeconds: 60 };
-    Object.assign(env, { FLEET_CLUSTER: "c", FLEET_SERVICE: "s", FLEET_SCALER: "scaler", FLEET_POLICY: JSON.stringify(policy) });
-    const { data } = await ask("mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } } }", {
-      input: { source: { base64: (await picture()).toString("base64") }, tasks: [{ caption: {} }] },
+    const policy = {
+      min: 0,
+      max: 4,
+      runsPerWorkerPerMinute: 60,
+      runsAtOnce: 8,
+      targetDrainSeconds: 60,
+      idleGraceSeconds: 60,
+    };
+    Object.assign(env, {
+      FLEET_CLUSTER: "c",
+      FLEET_SERVICE: "s",
+      FLEET_SCALER: "scaler",
+      FLEET_POLICY: JSON.stringify(policy),
     });
+    const { data } = await ask(
+      "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } } }",
+      {
+        input: {
+          source: { base64: (await picture()).toString("base64") },
+          tasks: [{ caption: {} }],
+        },
+      },
+    );
     expect(cloud.invoked).toEqual(["/2015-03-31/functions/scaler/invocations Event"]);
     expect(await invoke("scaler", {})).toEqual({ running: 0, desired: 1 });
     expect(cloud.updates).toEqual([{ cluster: "c", service: "s", desiredCount: 1 }]);
     expect(await invoke("scaler", {})).toEqual({ running: 1, desired: 1 });
-    await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", { id: data.runCreate.run.id });
+    await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", {
+      id: data.runCreate.run.id,
+    });
     expect(cloud.updates).toHaveLength(1);
   }, 60_000);
 
@@ -167,7 +234,9 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     const failures = { batchItemFailures: [{ itemIdentifier: "1" }, { itemIdentifier: "2" }] };
     const before = env.VEDERE_AWS_TABLE ?? "";
     env.VEDERE_AWS_TABLE = "gone";
-    expect(await invoke("webhooks", { Records: [{ messageId: "1" }, { messageId: "2" }] })).toEqual(failures);
+    expect(await invoke("webhooks", { Records: [{ messageId: "1" }, { messageId: "2" }] })).toEqual(
+      failures,
+    );
     env.VEDERE_AWS_TABLE = before;
   });
 });
@@ -181,9 +250,14 @@ async function startEcsAndLambda() {
     const body = await text(request);
     const target = String(request.headers["x-amz-target"] ?? "");
     const answer = (json: object, status = 200) =>
-      response.writeHead(status, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify(json));
+      response
+        .writeHead(status, { "content-type": "application/x-amz-json-1.1" })
+        .end(JSON.stringify(json));
     if (target.endsWith(".DescribeServices"))
-      return answer({ services: [{ serviceName: "s", desiredCount, runningCount: desiredCount }], failures: [] });
+      return answer({
+        services: [{ serviceName: "s", desiredCount, runningCount: desiredCount }],
+        failures: [],
+      });
     if (target.endsWith(".UpdateService")) {
       updates.push(JSON.parse(body));
       desiredCount = JSON.parse(body).desiredCount;
@@ -199,5 +273,9 @@ async function startEcsAndLambda() {
   });
   const address = server.address();
   const endpoint = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
-  return { updates, invoked, env: { AWS_ENDPOINT_URL_ECS: endpoint, AWS_ENDPOINT_URL_LAMBDA: endpoint } };
+  return {
+    updates,
+    invoked,
+    env: { AWS_ENDPOINT_URL_ECS: endpoint, AWS_ENDPOINT_URL_LAMBDA: endpoint },
+  };
 }

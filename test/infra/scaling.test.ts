@@ -1,7 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { officeDay } from "../../infra/scaling/days.ts";
-import { desiredWorkers, type FleetState, type ScalingPolicy } from "../../infra/scaling/desired-workers.ts";
+import {
+  desiredWorkers,
+  type FleetState,
+  type ScalingPolicy,
+} from "../../infra/scaling/desired-workers.ts";
 import { simulate } from "../../infra/scaling/simulate.ts";
 
 const policy: ScalingPolicy = {
@@ -28,9 +32,21 @@ describe("how many workers there should be", () => {
     ["as many as work the backlog off in time", { visible: 600 }, 5],
     ["no more than may be", { visible: 1e6 }, 10],
     ["those that hold what is in progress", { inFlight: 17, running: 3 }, 3],
-    ["those that there are, within the grace", { inFlight: 1, running: 4, idleSince: 1_000_000 - 299_999 }, 4],
-    ["those that are needed, once the grace is over", { inFlight: 9, running: 4, idleSince: 1_000_000 - 300_000 }, 2],
-    ["none, where nothing is to be done and the grace is over", { running: 4, idleSince: 1_000_000 - 300_000 }, 0],
+    [
+      "those that there are, within the grace",
+      { inFlight: 1, running: 4, idleSince: 1_000_000 - 299_999 },
+      4,
+    ],
+    [
+      "those that are needed, once the grace is over",
+      { inFlight: 9, running: 4, idleSince: 1_000_000 - 300_000 },
+      2,
+    ],
+    [
+      "none, where nothing is to be done and the grace is over",
+      { running: 4, idleSince: 1_000_000 - 300_000 },
+      0,
+    ],
     ["as many as there must be at least", { running: 4, idleSince: 0 }, 2, { ...policy, min: 2 }],
   ])("%s", (_what, given, expected, by = policy) => {
     expect(desiredWorkers(state(given), by)).toBe(expected);
@@ -65,7 +81,9 @@ describe("how many workers there should be", () => {
     fc.assert(
       fc.property(states, policies, fc.nat(1_000), (given, by, more) => {
         const busy = { ...given, visible: given.visible + 1, idleSince: null };
-        return desiredWorkers({ ...busy, visible: busy.visible + more }, by) >= desiredWorkers(busy, by);
+        return (
+          desiredWorkers({ ...busy, visible: busy.visible + more }, by) >= desiredWorkers(busy, by)
+        );
       }),
     );
   });
@@ -74,9 +92,13 @@ describe("how many workers there should be", () => {
     fc.assert(
       fc.property(states, policies, (given, by) => {
         const busy = { ...given, running: Math.min(given.running, by.max) };
-        const isWithin = busy.idleSince === null || busy.now - busy.idleSince < by.idleGraceSeconds * 1_000;
+        const isWithin =
+          busy.idleSince === null || busy.now - busy.idleSince < by.idleGraceSeconds * 1_000;
         const desired = desiredWorkers(busy, by);
-        return (!isWithin || desired >= busy.running) && desired >= Math.min(by.max, Math.ceil(busy.inFlight / by.runsAtOnce));
+        return (
+          (!isWithin || desired >= busy.running) &&
+          desired >= Math.min(by.max, Math.ceil(busy.inFlight / by.runsAtOnce))
+        );
       }),
     );
   });

@@ -14,7 +14,9 @@ interface Resource {
 }
 
 /** What CDK itself is set to do, beside our own settings. */
-const flags: Record<string, unknown> = JSON.parse(readFileSync(join(import.meta.dirname, "../../cdk.json"), "utf8")).context;
+const flags: Record<string, unknown> = JSON.parse(
+  readFileSync(join(import.meta.dirname, "../../cdk.json"), "utf8"),
+).context;
 
 /** Both stacks of a configuration, without bundles, and what AWS's rules find in them. */
 function synthesise(vedere: object): { data: Template; service: Template; findings: string[] } {
@@ -22,14 +24,17 @@ function synthesise(vedere: object): { data: Template; service: Template; findin
   const { data, service } = buildStacks(app);
   app.synth(); // throws where a rule finds something that nobody has acknowledged
   const report = JSON.parse(readFileSync(join(app.outdir, "validation-report.json"), "utf8"));
-  const findings = report.pluginReports.flatMap(({ violations }: { violations: { ruleName: string }[] }) =>
-    violations.map(({ ruleName }) => ruleName),
+  const findings = report.pluginReports.flatMap(
+    ({ violations }: { violations: { ruleName: string }[] }) =>
+      violations.map(({ ruleName }) => ruleName),
   );
   return { data: Template.fromStack(data), service: Template.fromStack(service), findings };
 }
 
-const resourcesOf = (template: Template, type: string): Resource[] => Object.values(template.findResources(type)) as Resource[];
-const everything = (template: Template): Resource[] => Object.values(template.toJSON().Resources) as Resource[];
+const resourcesOf = (template: Template, type: string): Resource[] =>
+  Object.values(template.findResources(type)) as Resource[];
+const everything = (template: Template): Resource[] =>
+  Object.values(template.toJSON().Resources) as Resource[];
 
 const whole = {
   domain: null,
@@ -52,7 +57,12 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
   });
 
   test("keep what must not be lost, when they are deleted too", () => {
-    const kept = ["AWS::DynamoDB::GlobalTable", "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"];
+    const kept = [
+      "AWS::DynamoDB::GlobalTable",
+      "AWS::S3::Bucket",
+      "AWS::SQS::Queue",
+      "AWS::SecretsManager::Secret",
+    ];
     for (const type of kept) {
       const resources = resourcesOf(data, type);
       expect(resources.length, type).toBeGreaterThan(0);
@@ -62,7 +72,10 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
     data.hasResourceProperties("AWS::DynamoDB::GlobalTable", {
       TimeToLiveSpecification: { AttributeName: "expiresAt", Enabled: true },
       Replicas: [
-        Match.objectLike({ DeletionProtectionEnabled: true, PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true } }),
+        Match.objectLike({
+          DeletionProtectionEnabled: true,
+          PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+        }),
       ],
     });
   });
@@ -70,23 +83,34 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
   test("no bucket is public, and all are encrypted and reached by TLS only", () => {
     for (const { Properties } of resourcesOf(data, "AWS::S3::Bucket")) {
       expect(Properties.PublicAccessBlockConfiguration).toEqual({
-        ...{ BlockPublicAcls: true, BlockPublicPolicy: true, IgnorePublicAcls: true, RestrictPublicBuckets: true },
+        ...{
+          BlockPublicAcls: true,
+          BlockPublicPolicy: true,
+          IgnorePublicAcls: true,
+          RestrictPublicBuckets: true,
+        },
       });
       expect(Properties.BucketEncryption).toBeDefined();
     }
     const policies = resourcesOf(data, "AWS::S3::BucketPolicy");
     expect(policies).toHaveLength(resourcesOf(data, "AWS::S3::Bucket").length);
-    for (const policy of policies) expect(JSON.stringify(policy)).toContain('"aws:SecureTransport":"false"');
+    for (const policy of policies)
+      expect(JSON.stringify(policy)).toContain('"aws:SecureTransport":"false"');
   });
 
   test("every queue has dead letters, and hides a message for longer than the work on it takes", () => {
     const queues = Object.entries(data.findResources("AWS::SQS::Queue"));
-    const dead = queues.map(([, { Properties }]) => Properties.RedrivePolicy?.deadLetterTargetArn["Fn::GetAtt"][0]).filter(Boolean);
+    const dead = queues
+      .map(([, { Properties }]) => Properties.RedrivePolicy?.deadLetterTargetArn["Fn::GetAtt"][0])
+      .filter(Boolean);
     for (const [id, { Properties }] of queues) {
       if (dead.includes(id)) continue;
-      expect(Properties.RedrivePolicy.maxReceiveCount, id).toBeGreaterThan(id.startsWith("Runs") ? limits.lease.attemptsMax : 1);
+      expect(Properties.RedrivePolicy.maxReceiveCount, id).toBeGreaterThan(
+        id.startsWith("Runs") ? limits.lease.attemptsMax : 1,
+      );
     }
-    const visibilityOf = (prefix: string) => queues.find(([id]) => id.startsWith(prefix))?.[1].Properties.VisibilityTimeout;
+    const visibilityOf = (prefix: string) =>
+      queues.find(([id]) => id.startsWith(prefix))?.[1].Properties.VisibilityTimeout;
     expect(visibilityOf("Runs")).toBeGreaterThan(limits.lease.leaseMs / 1_000);
     const [webhooks] = resourcesOf(service, "AWS::Lambda::Function").filter(
       ({ Properties }) => Properties.Description === "Delivers webhooks",
@@ -111,7 +135,11 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
     const ours = resourcesOf(service, "AWS::Lambda::Function");
     expect(ours).toHaveLength(4);
     for (const { Properties } of ours)
-      expect(Properties).toMatchObject({ Runtime: "nodejs24.x", Architectures: ["arm64"], Handler: "index.handler" });
+      expect(Properties).toMatchObject({
+        Runtime: "nodejs24.x",
+        Architectures: ["arm64"],
+        Handler: "index.handler",
+      });
     const gateway = ours.find(({ Properties }) => Properties.Description === "The GraphQL API");
     expect(gateway?.Properties.Timeout).toBeLessThan(30);
     service.hasResourceProperties("AWS::Lambda::EventSourceMapping", {
@@ -132,8 +160,12 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
     const denied = resourcesOf(service, "AWS::EC2::NetworkAclEntry").filter(
       ({ Properties }) => Properties.RuleAction === "deny" && Properties.Egress,
     );
-    expect(denied.map(({ Properties }) => Properties.CidrBlock)).toEqual(expect.arrayContaining(["10.0.0.0/8", "169.254.0.0/16"]));
-    const groups = resourcesOf(service, "AWS::EC2::SecurityGroup").flatMap(({ Properties }) => Properties.SecurityGroupIngress ?? []);
+    expect(denied.map(({ Properties }) => Properties.CidrBlock)).toEqual(
+      expect.arrayContaining(["10.0.0.0/8", "169.254.0.0/16"]),
+    );
+    const groups = resourcesOf(service, "AWS::EC2::SecurityGroup").flatMap(
+      ({ Properties }) => Properties.SecurityGroupIngress ?? [],
+    );
     expect(groups).toEqual([]);
   });
 
@@ -160,16 +192,20 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
 
   test("fit every region and account", () => {
     for (const template of [data, service])
-      expect(JSON.stringify(everything(template))).not.toMatch(/eu-central-1|us-west-2|\b\d{12}\.dkr/);
+      expect(JSON.stringify(everything(template))).not.toMatch(
+        /eu-central-1|us-west-2|\b\d{12}\.dkr/,
+      );
   });
 });
 
 test("the table is the one that the adapters are tested on", () => {
   const { data } = synthesise({});
   const [table] = resourcesOf(data, "AWS::DynamoDB::GlobalTable");
-  expect(table?.Properties.GlobalSecondaryIndexes.map(({ IndexName }: { IndexName: string }) => IndexName)).toEqual([
-    ...["byOwner", "byStatus", "byQueue", "byDue"],
-  ]);
+  expect(
+    table?.Properties.GlobalSecondaryIndexes.map(
+      ({ IndexName }: { IndexName: string }) => IndexName,
+    ),
+  ).toEqual([...["byOwner", "byStatus", "byQueue", "byDue"]]);
 }, 60_000);
 
 test("each function is bundled, from its own file", () => {
@@ -177,7 +213,9 @@ test("each function is bundled, from its own file", () => {
   const { service } = buildStacks(app);
   const { directory } = app.synth();
   const functions = resourcesOf(Template.fromStack(service), "AWS::Lambda::Function");
-  const assets = functions.map(({ Properties }) => String(Properties.Code.S3Key).replace(".zip", ""));
+  const assets = functions.map(({ Properties }) =>
+    String(Properties.Code.S3Key).replace(".zip", ""),
+  );
   expect(new Set(assets).size).toBe(4);
   const own = {
     "The GraphQL API": "This address answers whole responses only",
@@ -187,6 +225,7 @@ test("each function is bundled, from its own file", () => {
   };
   for (const [i, { Properties }] of functions.entries()) {
     const bundle = readFileSync(join(directory, `asset.${assets[i]}`, "index.mjs"), "utf8");
-    for (const [start, mark] of Object.entries(own)) expect(bundle.includes(mark), mark).toBe(Properties.Description.startsWith(start));
+    for (const [start, mark] of Object.entries(own))
+      expect(bundle.includes(mark), mark).toBe(Properties.Description.startsWith(start));
   }
 }, 60_000);

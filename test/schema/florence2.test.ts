@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, expectTypeOf, test } from "vitest";
-import { classSeparator, type PromptSlots, parseAnswer, promptFor, type TaskToken } from "../../schema/florence2.ts";
+import {
+  classSeparator,
+  type PromptSlots,
+  parseAnswer,
+  promptFor,
+  type TaskToken,
+} from "../../schema/florence2.ts";
 import { imageSize, rawText } from "./answers/raw-text.ts";
 
 const size = { width: 640, height: 480 };
@@ -16,10 +22,22 @@ const prompts: readonly [TaskToken, PromptSlots, string][] = [
   ["<REGION_PROPOSAL>", {}, "Locate the region proposals in the image."],
   ["<OCR>", {}, "What is the text in the image?"],
   ["<OCR_WITH_REGION>", { size }, "What is the text in the image, with regions?"],
-  ["<CAPTION_TO_PHRASE_GROUNDING>", { text: "A car." }, "Locate the phrases in the caption: A car."],
-  ["<REFERRING_EXPRESSION_SEGMENTATION>", { text: "a $& car" }, "Locate a $& car in the image with mask"],
+  [
+    "<CAPTION_TO_PHRASE_GROUNDING>",
+    { text: "A car." },
+    "Locate the phrases in the caption: A car.",
+  ],
+  [
+    "<REFERRING_EXPRESSION_SEGMENTATION>",
+    { text: "a $& car" },
+    "Locate a $& car in the image with mask",
+  ],
   ["<OPEN_VOCABULARY_DETECTION>", { text: "cat" }, "Locate cat in the image."],
-  ["<OPEN_VOCABULARY_DETECTION>", { text: ["cat", "dog"].join(classSeparator) }, "Locate cat <and> dog in the image."],
+  [
+    "<OPEN_VOCABULARY_DETECTION>",
+    { text: ["cat", "dog"].join(classSeparator) },
+    "Locate cat <and> dog in the image.",
+  ],
   ["<VQA>", { text: "How many cars?" }, "How many cars?"],
   ["<REGION_TO_SEGMENTATION>", { region, size }, `What is the polygon mask of region ${tokens}`],
   ["<REGION_TO_CATEGORY>", { region, size }, `What is the region ${tokens}?`],
@@ -29,9 +47,12 @@ const prompts: readonly [TaskToken, PromptSlots, string][] = [
 const taskTokens = [...new Set(prompts.map(([task]) => task))];
 
 describe("promptFor", () => {
-  test.each(prompts)("%s with %j asks the sentence the model was trained on", (task, slots, prompt) => {
-    expect(promptFor(task, slots)).toBe(prompt);
-  });
+  test.each(prompts)(
+    "%s with %j asks the sentence the model was trained on",
+    (task, slots, prompt) => {
+      expect(promptFor(task, slots)).toBe(prompt);
+    },
+  );
 
   test.each<[TaskToken, PromptSlots]>([
     ["<CAPTION>", { text: "a car" }],
@@ -57,21 +78,33 @@ describe("promptFor", () => {
 
 describe("parseAnswer", () => {
   test.each(taskTokens)("%s never throws, whatever the model said", (task) => {
-    fc.assert(fc.property(rawText, imageSize, (raw, image) => parseAnswer(task, raw, image).kind !== undefined));
+    fc.assert(
+      fc.property(
+        rawText,
+        imageSize,
+        (raw, image) => parseAnswer(task, raw, image).kind !== undefined,
+      ),
+    );
   });
 
   test.each(taskTokens)("%s does not see start, end and padding", (task) => {
     fc.assert(
       fc.property(rawText, (raw) => {
         const bare = raw.replaceAll(/[<>]/g, "");
-        expect(parseAnswer(task, `</s><s><s>${bare}<pad></s><pad>`, size)).toEqual(parseAnswer(task, bare, size));
+        expect(parseAnswer(task, `</s><s><s>${bare}<pad></s><pad>`, size)).toEqual(
+          parseAnswer(task, bare, size),
+        );
       }),
     );
   });
 
   test("the answer's type follows from the task", () => {
     expectTypeOf(parseAnswer("<OCR_WITH_REGION>", "", size).kind).toEqualTypeOf<"quads">();
-    expect(parseAnswer("<OCR_WITH_REGION>", "", size)).toEqual({ kind: "quads", lines: [], remainder: "" });
+    expect(parseAnswer("<OCR_WITH_REGION>", "", size)).toEqual({
+      kind: "quads",
+      lines: [],
+      remainder: "",
+    });
   });
 
   test.each([

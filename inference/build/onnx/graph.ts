@@ -22,7 +22,12 @@ export interface Weight {
 }
 
 /** An integer, integers, a text, a branch of an If; a floating point number must say that it is one. */
-export type Attribute = number | readonly number[] | string | { readonly float: number } | { readonly graph: Branch };
+export type Attribute =
+  | number
+  | readonly number[]
+  | string
+  | { readonly float: number }
+  | { readonly graph: Branch };
 
 export interface Operator {
   readonly type: string;
@@ -65,7 +70,11 @@ export interface Scope {
   /** A constant of small size; equal ones are kept once. */
   int64(...values: number[]): Name;
   float32(values: readonly number[], dims?: readonly number[]): Name;
-  output(name: Name, value: Name, type: { element: Element; dims: readonly (number | string)[] }): void;
+  output(
+    name: Name,
+    value: Name,
+    type: { element: Element; dims: readonly (number | string)[] },
+  ): void;
 }
 
 /** A graph in the making, in operator set 17 and com.microsoft 1. */
@@ -89,11 +98,16 @@ export function buildGraph(): GraphBuilder {
     weights.push({ ...weight, name });
     return name;
   }
-  function constant(element: "int64" | "float32", values: readonly number[], dims: readonly number[]): Name {
+  function constant(
+    element: "int64" | "float32",
+    values: readonly number[],
+    dims: readonly number[],
+  ): Name {
     const key = `${element} ${dims} ${values}`;
     const known = constants.get(key);
     if (known) return known;
-    const data = element === "int64" ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
+    const data =
+      element === "int64" ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
     const name = weight({ element, dims, read: async () => new Uint8Array(data.buffer) });
     constants.set(key, name);
     return name;
@@ -102,7 +116,13 @@ export function buildGraph(): GraphBuilder {
   function scope(): { scope: Scope; branch: () => Branch } {
     const operators: Operator[] = [];
     const outputs: (Port & { readonly value: Name })[] = [];
-    const add = (domain: Operator["domain"], type: string, operands: readonly Name[], count: number, attributes: Attributes = {}) => {
+    const add = (
+      domain: Operator["domain"],
+      type: string,
+      operands: readonly Name[],
+      count: number,
+      attributes: Attributes = {},
+    ) => {
       const names = Array.from({ length: count }, fresh);
       operators.push({ type, domain, inputs: operands, outputs: names, attributes });
       return names;
@@ -112,7 +132,8 @@ export function buildGraph(): GraphBuilder {
       scope: {
         op: (type, operands, attributes) => only(add("", type, operands, 1, attributes)),
         split: (type, operands, count, attributes) => add("", type, operands, count, attributes),
-        contrib: (type, operands, attributes) => only(add("com.microsoft", type, operands, 1, attributes)),
+        contrib: (type, operands, attributes) =>
+          only(add("com.microsoft", type, operands, 1, attributes)),
         weight,
         int64: (...values) => constant("int64", values, [values.length]),
         float32: (values, dims = [values.length]) => constant("float32", values, dims),
@@ -139,7 +160,10 @@ export function buildGraph(): GraphBuilder {
 }
 
 /** Gives the values that go out their public names. */
-function named(operators: readonly Operator[], outputs: readonly (Port & { readonly value: Name })[]): Branch {
+function named(
+  operators: readonly Operator[],
+  outputs: readonly (Port & { readonly value: Name })[],
+): Branch {
   const publicName = new Map(outputs.map(({ value, name }) => [value, name]));
   const rename = (name: Name) => publicName.get(name) ?? name;
   return {

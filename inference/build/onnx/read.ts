@@ -36,16 +36,24 @@ export interface ReadWeight {
 export async function readGraph(file: string): Promise<ReadGraph> {
   const content = await readFile(file);
   const { graph } = decode(content, file);
-  const weights = (graph?.initializer ?? []).map((tensor) => [tensor.name ?? "", weightOf(tensor, dirname(file))] as const);
+  const weights = (graph?.initializer ?? []).map(
+    (tensor) => [tensor.name ?? "", weightOf(tensor, dirname(file))] as const,
+  );
   return {
     operators: (graph?.node ?? []).map((node) => ({
       type: node.op_type ?? "",
       domain: node.domain ?? "",
       inputs: node.input ?? [],
       outputs: node.output ?? [],
-      integers: new Map((node.attribute ?? []).flatMap(({ name = "", i }) => (i === undefined ? [] : [[name, Number(i)] as const]))),
+      integers: new Map(
+        (node.attribute ?? []).flatMap(({ name = "", i }) =>
+          i === undefined ? [] : [[name, Number(i)] as const],
+        ),
+      ),
     })),
-    inputs: (graph?.input ?? []).map(({ name = "" }) => name).filter((name) => !weights.some(([weight]) => weight === name)),
+    inputs: (graph?.input ?? [])
+      .map(({ name = "" }) => name)
+      .filter((name) => !weights.some(([weight]) => weight === name)),
     outputs: (graph?.output ?? []).map(({ name = "" }) => name),
     weights: new Map(weights),
   };
@@ -76,7 +84,9 @@ interface TensorMessage {
 }
 
 function decode(content: Buffer, file: string): ModelMessage {
-  const schema = protobuf.parse(readFileSync(new URL("onnx.proto", import.meta.url), "utf8"), { keepCase: true }).root;
+  const schema = protobuf.parse(readFileSync(new URL("onnx.proto", import.meta.url), "utf8"), {
+    keepCase: true,
+  }).root;
   const type = schema.lookupType("onnx.ModelProto");
   try {
     return type.toObject(type.decode(content));
@@ -86,8 +96,11 @@ function decode(content: Buffer, file: string): ModelMessage {
 }
 
 function weightOf(tensor: TensorMessage, folder: string): ReadWeight {
-  const [element] = Object.entries(elements).find(([, { code }]) => code === tensor.data_type) ?? [];
-  const external = new Map((tensor.external_data ?? []).map(({ key = "", value = "" }) => [key, value]));
+  const [element] =
+    Object.entries(elements).find(([, { code }]) => code === tensor.data_type) ?? [];
+  const external = new Map(
+    (tensor.external_data ?? []).map(({ key = "", value = "" }) => [key, value]),
+  );
   const location = external.get("location");
   let inline: Uint8Array | null = null; // moved once: the bytes then stand elsewhere
   return {
@@ -96,7 +109,10 @@ function weightOf(tensor: TensorMessage, folder: string): ReadWeight {
     async bytes() {
       if (location === undefined && tensor.raw_data) inline ??= aligned(tensor.raw_data);
       if (location === undefined) return inline;
-      return readPart(join(folder, location), { start: Number(external.get("offset") ?? 0), length: external.get("length") });
+      return readPart(join(folder, location), {
+        start: Number(external.get("offset") ?? 0),
+        length: external.get("length"),
+      });
     },
   };
 }
@@ -105,14 +121,23 @@ function isElement(name: string | undefined): name is Element {
   return name !== undefined && Object.hasOwn(elements, name);
 }
 
-async function readPart(file: string, part: { start: number; length: string | undefined }): Promise<Uint8Array> {
+async function readPart(
+  file: string,
+  part: { start: number; length: string | undefined },
+): Promise<Uint8Array> {
   const handle = await open(file);
   try {
-    const length = part.length === undefined ? (await handle.stat()).size - part.start : Number(part.length);
+    const length =
+      part.length === undefined ? (await handle.stat()).size - part.start : Number(part.length);
     const bytes = new Uint8Array(length);
     const piece = 2 ** 30; // one read takes 2 GB at most
     for (let at = 0; at < length; ) {
-      const { bytesRead } = await handle.read(bytes, at, Math.min(piece, length - at), part.start + at);
+      const { bytesRead } = await handle.read(
+        bytes,
+        at,
+        Math.min(piece, length - at),
+        part.start + at,
+      );
       if (bytesRead === 0) throw new Error(`${file} ends before the weights in it do.`);
       at += bytesRead;
     }

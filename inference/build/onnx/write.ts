@@ -2,7 +2,15 @@ import { readFileSync } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { basename } from "node:path";
 import protobuf from "protobufjs";
-import { type Attribute, type Branch, elements, type Graph, type Operator, type Port, type Weight } from "./graph.ts";
+import {
+  type Attribute,
+  type Branch,
+  elements,
+  type Graph,
+  type Operator,
+  type Port,
+  type Weight,
+} from "./graph.ts";
 
 /** Protobuf cannot hold more in one message; ONNX Runtime's own limit is the same. */
 const messageBytesMax = 2 ** 31 - 1;
@@ -16,12 +24,16 @@ const alignment = 4096;
 const [opset, irVersion] = [17, 8];
 
 // The official schema; its licence is in NOTICE.md beside it.
-const schema = protobuf.parse(readFileSync(new URL("onnx.proto", import.meta.url), "utf8"), { keepCase: true }).root;
-const [ModelProto, GraphProto, TensorProto] = ["ModelProto", "GraphProto", "TensorProto"].map((name) =>
-  schema.lookupType(`onnx.${name}`),
+const schema = protobuf.parse(readFileSync(new URL("onnx.proto", import.meta.url), "utf8"), {
+  keepCase: true,
+}).root;
+const [ModelProto, GraphProto, TensorProto] = ["ModelProto", "GraphProto", "TensorProto"].map(
+  (name) => schema.lookupType(`onnx.${name}`),
 ) as [protobuf.Type, protobuf.Type, protobuf.Type];
 const fieldNumber = { graph: 7, initializer: 5, rawData: 9 } as const;
-const [int64Attribute, floatAttribute, stringAttribute, graphAttribute, int64sAttribute] = [2, 1, 3, 5, 7];
+const [int64Attribute, floatAttribute, stringAttribute, graphAttribute, int64sAttribute] = [
+  2, 1, 3, 5, 7,
+];
 
 /**
  * Writes a graph as an ONNX file, one weight in memory at a time; `written` hears of every weight's bytes. Where the file would pass
@@ -39,9 +51,13 @@ export async function writeGraph(
   const external = weightBytes + operatorsBytesMax > fileBytesMax ? `${file}_data` : null;
   const output = await open(file, "w");
   try {
-    await (external === null ? writeInline(output, graph, written) : writeExternal(output, graph, { file: external, written }));
+    await (external === null
+      ? writeInline(output, graph, written)
+      : writeExternal(output, graph, { file: external, written }));
   } catch (error) {
-    await Promise.all([file, ...(external ? [external] : [])].map((path) => rm(path, { force: true })));
+    await Promise.all(
+      [file, ...(external ? [external] : [])].map((path) => rm(path, { force: true })),
+    );
     throw error;
   } finally {
     await output.close();
@@ -49,16 +65,28 @@ export async function writeGraph(
   return external === null ? [file] : [file, external];
 }
 
-async function writeInline(output: FileHandle, graph: Graph, written: (bytes: number) => void): Promise<void> {
+async function writeInline(
+  output: FileHandle,
+  graph: Graph,
+  written: (bytes: number) => void,
+): Promise<void> {
   const operators = GraphProto.encode(graphMessage(graph)).finish();
   const heads = graph.weights.map((weight) => {
     const tensor = TensorProto.encode(tensorMessage(weight)).finish();
     const raw = fieldHead(fieldNumber.rawData, byteLength(weight));
-    const head = fieldHead(fieldNumber.initializer, tensor.length + raw.length + byteLength(weight));
+    const head = fieldHead(
+      fieldNumber.initializer,
+      tensor.length + raw.length + byteLength(weight),
+    );
     return Buffer.concat([head, tensor, raw]);
   });
-  const graphBytes = graph.weights.reduce((sum, weight, i) => sum + (heads[i]?.length ?? 0) + byteLength(weight), operators.length);
-  await output.writeFile(Buffer.concat([modelHead(), fieldHead(fieldNumber.graph, graphBytes), operators]));
+  const graphBytes = graph.weights.reduce(
+    (sum, weight, i) => sum + (heads[i]?.length ?? 0) + byteLength(weight),
+    operators.length,
+  );
+  await output.writeFile(
+    Buffer.concat([modelHead(), fieldHead(fieldNumber.graph, graphBytes), operators]),
+  );
   for (const [i, weight] of graph.weights.entries()) {
     await output.writeFile(heads[i] ?? new Uint8Array());
     await output.writeFile(await readWeight(weight));
@@ -66,12 +94,18 @@ async function writeInline(output: FileHandle, graph: Graph, written: (bytes: nu
   }
 }
 
-async function writeExternal(output: FileHandle, graph: Graph, data: { file: string; written: (bytes: number) => void }): Promise<void> {
+async function writeExternal(
+  output: FileHandle,
+  graph: Graph,
+  data: { file: string; written: (bytes: number) => void },
+): Promise<void> {
   const location = basename(data.file);
   const isExternal = (weight: Weight) => byteLength(weight) >= externalBytesMin;
   const inner = graph.weights.filter((weight) => !isExternal(weight));
   const outer = graph.weights.filter(isExternal);
-  const inside = await Promise.all(inner.map(async (weight) => ({ ...tensorMessage(weight), raw_data: await readWeight(weight) })));
+  const inside = await Promise.all(
+    inner.map(async (weight) => ({ ...tensorMessage(weight), raw_data: await readWeight(weight) })),
+  );
   let offset = 0;
   const beside = outer.map((weight) => {
     const entries = { location, offset: String(offset), length: String(byteLength(weight)) };
@@ -79,8 +113,13 @@ async function writeExternal(output: FileHandle, graph: Graph, data: { file: str
     offset += Math.ceil(byteLength(weight) / alignment) * alignment;
     return { ...tensorMessage(weight), external_data, data_location: 1 };
   });
-  const encoded = GraphProto.encode({ ...graphMessage(graph), initializer: [...inside, ...beside] }).finish();
-  await output.writeFile(Buffer.concat([modelHead(), fieldHead(fieldNumber.graph, encoded.length), encoded]));
+  const encoded = GraphProto.encode({
+    ...graphMessage(graph),
+    initializer: [...inside, ...beside],
+  }).finish();
+  await output.writeFile(
+    Buffer.concat([modelHead(), fieldHead(fieldNumber.graph, encoded.length), encoded]),
+  );
   const weights = await open(data.file, "w");
   try {
     for (const weight of outer) {
@@ -98,7 +137,9 @@ async function writeExternal(output: FileHandle, graph: Graph, data: { file: str
 async function readWeight(weight: Weight & { readonly name: string }): Promise<Uint8Array> {
   const bytes = await weight.read();
   if (bytes.length === byteLength(weight)) return bytes;
-  throw new Error(`The weight ${weight.name} of ${weight.dims.join("×")} ${weight.element} came as ${bytes.length} bytes.`);
+  throw new Error(
+    `The weight ${weight.name} of ${weight.dims.join("×")} ${weight.element} came as ${bytes.length} bytes.`,
+  );
 }
 
 function byteLength({ element, dims }: Weight): number {
@@ -110,7 +151,11 @@ function modelHead(): Uint8Array {
     { domain: "", version: opset },
     { domain: "com.microsoft", version: 1 },
   ];
-  return ModelProto.encode({ ir_version: irVersion, producer_name: "vedere", opset_import }).finish();
+  return ModelProto.encode({
+    ir_version: irVersion,
+    producer_name: "vedere",
+    opset_import,
+  }).finish();
 }
 
 /** Tag and length of a field that holds bytes or a message. */
@@ -130,8 +175,18 @@ function branchMessage({ operators, outputs }: Branch, name: string): { [key: st
 }
 
 function operatorMessage({ type, domain, inputs, outputs, attributes }: Operator) {
-  const attribute = Object.entries(attributes).map(([name, value]) => ({ name, ...attributeMessage(name, value) }));
-  return { op_type: type, domain, name: `${type}_${outputs[0]}`, input: inputs, output: outputs, attribute };
+  const attribute = Object.entries(attributes).map(([name, value]) => ({
+    name,
+    ...attributeMessage(name, value),
+  }));
+  return {
+    op_type: type,
+    domain,
+    name: `${type}_${outputs[0]}`,
+    input: inputs,
+    output: outputs,
+    attribute,
+  };
 }
 
 function attributeMessage(name: string, value: Attribute) {
@@ -147,6 +202,8 @@ function tensorMessage({ name, element, dims }: Graph["weights"][number]) {
 }
 
 function portMessage({ name, element, dims }: Port) {
-  const dim = dims.map((size) => (typeof size === "number" ? { dim_value: size } : { dim_param: size }));
+  const dim = dims.map((size) =>
+    typeof size === "number" ? { dim_value: size } : { dim_param: size },
+  );
   return { name, type: { tensor_type: { elem_type: elements[element].code, shape: { dim } } } };
 }

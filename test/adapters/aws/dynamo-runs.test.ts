@@ -7,7 +7,11 @@ import { units } from "../../../core/charge.ts";
 import { limits } from "../../../core/limits.ts";
 import type { Run } from "../../../core/run.ts";
 import { awsConfig } from "../../contract/aws-emulators.ts";
-import { type DynamoDbLocal, dynamoDbIsMissing, startDynamoDb } from "../../contract/dynamodb-local.ts";
+import {
+  type DynamoDbLocal,
+  dynamoDbIsMissing,
+  startDynamoDb,
+} from "../../contract/dynamodb-local.ts";
 import { answered } from "../../core/answered.ts";
 import { newRun } from "../../core/new-run.ts";
 
@@ -33,9 +37,18 @@ describe.skipIf(dynamoDbIsMissing)("runs in DynamoDB, beyond the contract", () =
     };
     return dynamoRuns(table, { retentionMs: null, wake });
   };
-  const outbox = () => dynamoWebhooks(table, { clock: { now: () => 0 }, retentionMs: null, wake: async () => undefined }).outbox(10);
+  const outbox = () =>
+    dynamoWebhooks(table, {
+      clock: { now: () => 0 },
+      retentionMs: null,
+      wake: async () => undefined,
+    }).outbox(10);
   const span = { from: 0, to: 1_000 };
-  const tasks = Array.from({ length: limits.run.tasksMax }, () => ({ name: "CAPTION" as const, input: {}, outcome: null }));
+  const tasks = Array.from({ length: limits.run.tasksMax }, () => ({
+    name: "CAPTION" as const,
+    input: {},
+    outcome: null,
+  }));
   /** The last version: every task answered by one token. */
   const ended = (run: Run): Run => ({
     ...run,
@@ -44,7 +57,13 @@ describe.skipIf(dynamoDbIsMissing)("runs in DynamoDB, beyond the contract", () =
     finishedAt: 500,
     tasks: run.tasks.map((task) => ({ ...task, outcome: answered(1) })),
   });
-  const usageOfOne = { runs: 1, tasks: 16, encodings: 1, tokens: 16, cost: units.encoding + 16 * (units.prompt + units.token) };
+  const usageOfOne = {
+    runs: 1,
+    tasks: 16,
+    encodings: 1,
+    tokens: 16,
+    cost: units.encoding + 16 * (units.prompt + units.token),
+  };
 
   test("a run of as many tasks as there may be ends in one request, with its charges and its event", async () => {
     const runs = open();
@@ -61,7 +80,10 @@ describe.skipIf(dynamoDbIsMissing)("runs in DynamoDB, beyond the contract", () =
     const runs = open();
     const { run } = await runs.create(newRun({ tasks }), null);
     const metadata = Array.from({ length: 60_000 }, (_, i) => Math.sin(i).toString(36)).join();
-    await expect(runs.replace({ ...ended(run), metadata })).rejects.toMatchObject({ code: "INVALID", fix: expect.any(String) });
+    await expect(runs.replace({ ...ended(run), metadata })).rejects.toMatchObject({
+      code: "INVALID",
+      fix: expect.any(String),
+    });
     expect(await runs.get("ten_1", "run_1")).toEqual(run);
     expect(await runs.usage("ten_1", span)).toMatchObject({ runs: 0 });
     expect(await outbox()).toEqual([]);
@@ -71,18 +93,22 @@ describe.skipIf(dynamoDbIsMissing)("runs in DynamoDB, beyond the contract", () =
     ["soon", (body: string) => body],
     [
       "so late that DynamoDB has forgotten it",
-      (body: string) => body.replace(/"ClientRequestToken":"[^"]{8}/, '"ClientRequestToken":"00000000'),
+      (body: string) =>
+        body.replace(/"ClientRequestToken":"[^"]{8}/, '"ClientRequestToken":"00000000'),
     ],
-  ])("an end whose answer is lost is sent again %s: it is known as ours, charged once and told once", async (_, remembered) => {
-    const runs = open();
-    const { run } = await runs.create(newRun({ tasks }), null);
-    const bodies = loseFirstAnswer(client, remembered);
-    expect(await runs.replace(ended(run))).toBe(true);
-    expect(bodies.filter((body) => body.includes("TransactItems"))).toHaveLength(2);
-    expect(await runs.usage("ten_1", span)).toEqual(usageOfOne);
-    expect(await outbox()).toHaveLength(1);
-    expect(wakes).toBe(1);
-  });
+  ])(
+    "an end whose answer is lost is sent again %s: it is known as ours, charged once and told once",
+    async (_, remembered) => {
+      const runs = open();
+      const { run } = await runs.create(newRun({ tasks }), null);
+      const bodies = loseFirstAnswer(client, remembered);
+      expect(await runs.replace(ended(run))).toBe(true);
+      expect(bodies.filter((body) => body.includes("TransactItems"))).toHaveLength(2);
+      expect(await runs.usage("ten_1", span)).toEqual(usageOfOne);
+      expect(await outbox()).toHaveLength(1);
+      expect(wakes).toBe(1);
+    },
+  );
 
   test("where another's end came first, ours is refused, though our answer was lost too", async () => {
     const runs = open();
@@ -101,8 +127,14 @@ describe.skipIf(dynamoDbIsMissing)("runs in DynamoDB, beyond the contract", () =
     const runs = open();
     await runs.create(newRun({ id: "run_1" }), null);
     await runs.create(newRun({ id: "run_2" }), null);
-    const keys = ["run_2", "run_1", "run_gone", "run_2"].map((id) => ({ pk: `RUN#ten_1#${id}`, sk: "RUN" }));
-    expect((await getItems(table, keys)).map(({ pk }) => pk)).toEqual(["RUN#ten_1#run_2", "RUN#ten_1#run_1"]);
+    const keys = ["run_2", "run_1", "run_gone", "run_2"].map((id) => ({
+      pk: `RUN#ten_1#${id}`,
+      sk: "RUN",
+    }));
+    expect((await getItems(table, keys)).map(({ pk }) => pk)).toEqual([
+      "RUN#ten_1#run_2",
+      "RUN#ten_1#run_1",
+    ]);
   });
 });
 

@@ -14,13 +14,27 @@ const complete = {
 };
 
 test("a complete configuration is taken", () => {
-  expect(readConfig(complete)).toMatchObject({ store: "aws", awsTable: "vedere", s3Endpoint: null });
+  expect(readConfig(complete)).toMatchObject({
+    store: "aws",
+    awsTable: "vedere",
+    s3Endpoint: null,
+  });
 });
 
 test("all that is missing is told at once", () => {
-  const missing = ["AWS_REGION", "VEDERE_AWS_TABLE", "VEDERE_AWS_BUCKET", "VEDERE_AWS_QUEUE", "VEDERE_AWS_DEAD_LETTERS", "VEDERE_SECRET"];
+  const missing = [
+    "AWS_REGION",
+    "VEDERE_AWS_TABLE",
+    "VEDERE_AWS_BUCKET",
+    "VEDERE_AWS_QUEUE",
+    "VEDERE_AWS_DEAD_LETTERS",
+    "VEDERE_SECRET",
+  ];
   const read = () => readConfig({ VEDERE_STORE: "aws" });
-  for (const name of missing) expect(read).toThrow(expect.objectContaining({ message: expect.stringContaining(`${name}: is needed`) }));
+  for (const name of missing)
+    expect(read).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(`${name}: is needed`) }),
+    );
 });
 
 test("what is there but wrong is told once", () => {
@@ -53,7 +67,10 @@ test("all that cannot be used is told at once, at start", async () => {
     VEDERE_AWS_DEAD_LETTERS: `${aws.endpoint}/0/none`,
   });
   const opened = openAws(config, { now: () => 0 });
-  await expect(opened).rejects.toMatchObject({ code: "SETTING_INVALID", fix: expect.stringContaining("operations.md") });
+  await expect(opened).rejects.toMatchObject({
+    code: "SETTING_INVALID",
+    fix: expect.stringContaining("operations.md"),
+  });
   const message = await opened.then(
     () => "",
     (error: Error) => error.message,

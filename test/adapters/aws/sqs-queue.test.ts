@@ -14,7 +14,19 @@ const body = JSON.stringify(message);
 function received(text: string) {
   const attributes = { ApproximateReceiveCount: "2" };
   const md5 = createHash("md5").update(text).digest("hex");
-  return { output: { Messages: [{ MessageId: "1", ReceiptHandle: "receipt_1", Body: text, MD5OfBody: md5, Attributes: attributes }] } };
+  return {
+    output: {
+      Messages: [
+        {
+          MessageId: "1",
+          ReceiptHandle: "receipt_1",
+          Body: text,
+          MD5OfBody: md5,
+          Attributes: attributes,
+        },
+      ],
+    },
+  };
 }
 
 describe("what SQS is sent", () => {
@@ -37,7 +49,12 @@ describe("what SQS is sent", () => {
 
   test("a message carries its tenant as MessageGroupId, and nothing but ids", async () => {
     await queue.send(message);
-    expect(sqs.sent).toEqual([{ action: "SendMessage", input: { QueueUrl: sqs.urls.queue, MessageBody: body, MessageGroupId: "ten_1" } }]);
+    expect(sqs.sent).toEqual([
+      {
+        action: "SendMessage",
+        input: { QueueUrl: sqs.urls.queue, MessageBody: body, MessageGroupId: "ten_1" },
+      },
+    ]);
   });
 
   test.each([
@@ -45,12 +62,22 @@ describe("what SQS is sent", () => {
     { asked: { max: 10, waitMs: 20_000, leaseMs: 1_500 }, sent: [10, 20, 2] },
     { asked: { max: 100, waitMs: 600_000, leaseMs: 12 * hourMs }, sent: [10, 20, 43_200] },
     { asked: { max: 2, waitMs: 60, leaseMs: 1 }, sent: [2, 1, 1] },
-  ])("a receive of $asked stays within what SQS takes, in whole seconds", async ({ asked, sent }) => {
-    await queue.receive(asked);
-    const [MaxNumberOfMessages, WaitTimeSeconds, VisibilityTimeout] = sent;
-    const input = { MaxNumberOfMessages, WaitTimeSeconds, VisibilityTimeout, MessageSystemAttributeNames: ["ApproximateReceiveCount"] };
-    expect(sqs.sent).toEqual([{ action: "ReceiveMessage", input: { QueueUrl: sqs.urls.queue, ...input } }]);
-  });
+  ])(
+    "a receive of $asked stays within what SQS takes, in whole seconds",
+    async ({ asked, sent }) => {
+      await queue.receive(asked);
+      const [MaxNumberOfMessages, WaitTimeSeconds, VisibilityTimeout] = sent;
+      const input = {
+        MaxNumberOfMessages,
+        WaitTimeSeconds,
+        VisibilityTimeout,
+        MessageSystemAttributeNames: ["ApproximateReceiveCount"],
+      };
+      expect(sqs.sent).toEqual([
+        { action: "ReceiveMessage", input: { QueueUrl: sqs.urls.queue, ...input } },
+      ]);
+    },
+  );
 
   test("an abort ends a poll that is under way", async () => {
     sqs.answers.ReceiveMessage = "hang";
@@ -73,7 +100,12 @@ describe("what SQS is sent", () => {
     expect(sqs.sent).toEqual([
       {
         action: "SendMessage",
-        input: { QueueUrl: sqs.urls.deadLetters, MessageBody: body, MessageGroupId: "ten_1", MessageAttributes: attributes },
+        input: {
+          QueueUrl: sqs.urls.deadLetters,
+          MessageBody: body,
+          MessageGroupId: "ten_1",
+          MessageAttributes: attributes,
+        },
       },
       { action: "DeleteMessage", input: { QueueUrl: sqs.urls.queue, ReceiptHandle: "receipt_1" } },
     ]);
@@ -94,23 +126,38 @@ describe("what SQS is sent", () => {
     { reason: "x".repeat(2_000_000), stored: "x".repeat(1_000) },
   ])("the reason $stored is one that SQS takes", async ({ reason, stored }) => {
     await queue.bury(await take(), reason);
-    expect(sqs.sent[0]?.input).toMatchObject({ MessageAttributes: { reason: { StringValue: stored } } });
+    expect(sqs.sent[0]?.input).toMatchObject({
+      MessageAttributes: { reason: { StringValue: stored } },
+    });
   });
 
-  test.each(["not JSON", "null", "[]", '{"version":2,"tenantId":"ten_1","runId":"run_1"}', '{"version":1,"tenantId":"ten_1"}'])(
-    "the foreign message %s goes to the dead letters as it is",
-    async (foreign) => {
-      sqs.answers.ReceiveMessage = received(foreign);
-      expect(await queue.receive({ max: 1, waitMs: 0, leaseMs: 30_000 })).toEqual([]);
-      expect(sqs.sent.map(({ action }) => action)).toEqual(["ReceiveMessage", "SendMessage", "DeleteMessage"]);
-      expect(sqs.sent[1]?.input).toMatchObject({ QueueUrl: sqs.urls.deadLetters, MessageBody: foreign });
-    },
-  );
+  test.each([
+    "not JSON",
+    "null",
+    "[]",
+    '{"version":2,"tenantId":"ten_1","runId":"run_1"}',
+    '{"version":1,"tenantId":"ten_1"}',
+  ])("the foreign message %s goes to the dead letters as it is", async (foreign) => {
+    sqs.answers.ReceiveMessage = received(foreign);
+    expect(await queue.receive({ max: 1, waitMs: 0, leaseMs: 30_000 })).toEqual([]);
+    expect(sqs.sent.map(({ action }) => action)).toEqual([
+      "ReceiveMessage",
+      "SendMessage",
+      "DeleteMessage",
+    ]);
+    expect(sqs.sent[1]?.input).toMatchObject({
+      QueueUrl: sqs.urls.deadLetters,
+      MessageBody: foreign,
+    });
+  });
 
   test.each([
     { error: "MessageNotInflight", message: "" },
     { error: "ReceiptHandleIsInvalid", message: "The input receipt handle is invalid." },
-    { error: "InvalidParameterValue", message: "Value AQ for parameter ReceiptHandle is invalid. Reason: Message does not exist." },
+    {
+      error: "InvalidParameterValue",
+      message: "Value AQ for parameter ReceiptHandle is invalid. Reason: Message does not exist.",
+    },
   ])("$error means that the lease is lost", async (lost) => {
     const lease = await take();
     sqs.answers.ChangeMessageVisibility = lost;
@@ -119,13 +166,19 @@ describe("what SQS is sent", () => {
     expect(sqs.sent.map(({ action }) => action)).toEqual(["ChangeMessageVisibility"]);
   });
 
-  test.each(["AccessDenied", "InvalidParameterValue"])("%s about anything else is an error, and the lease stays", async (error) => {
-    const lease = await take();
-    sqs.answers.ChangeMessageVisibility = { error, message: "Total VisibilityTimeout is beyond the limit" };
-    await expect(queue.extend(lease, 30_000)).rejects.toThrow("beyond the limit");
-    await queue.remove(lease);
-    expect(sqs.sent.at(-1)?.action).toBe("DeleteMessage");
-  });
+  test.each(["AccessDenied", "InvalidParameterValue"])(
+    "%s about anything else is an error, and the lease stays",
+    async (error) => {
+      const lease = await take();
+      sqs.answers.ChangeMessageVisibility = {
+        error,
+        message: "Total VisibilityTimeout is beyond the limit",
+      };
+      await expect(queue.extend(lease, 30_000)).rejects.toThrow("beyond the limit");
+      await queue.remove(lease);
+      expect(sqs.sent.at(-1)?.action).toBe("DeleteMessage");
+    },
+  );
 
   test("leases and delays of more than 12 hours are refused before anything is sent", async () => {
     const lease = await take();
@@ -135,7 +188,10 @@ describe("what SQS is sent", () => {
       () => queue.release(lease, tooLong),
       () => queue.receive({ max: 1, waitMs: 0, leaseMs: tooLong }),
     ]) {
-      await expect(refused()).rejects.toMatchObject({ code: "INVALID", message: expect.stringContaining("12 hours") });
+      await expect(refused()).rejects.toMatchObject({
+        code: "INVALID",
+        message: expect.stringContaining("12 hours"),
+      });
     }
     expect(sqs.sent).toEqual([]);
   });

@@ -25,7 +25,13 @@ export async function recordSqs(answers: Record<string, Answer> = {}) {
     if (answer === "hang") return;
     const isError = "error" in answer;
     reply.writeHead(isError ? 400 : 200, { "content-type": "application/x-amz-json-1.0" });
-    reply.end(JSON.stringify(isError ? { __type: `com.amazonaws.sqs#${answer.error}`, message: answer.message } : answer.output));
+    reply.end(
+      JSON.stringify(
+        isError
+          ? { __type: `com.amazonaws.sqs#${answer.error}`, message: answer.message }
+          : answer.output,
+      ),
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -47,5 +53,8 @@ export async function recordSqs(answers: Record<string, Answer> = {}) {
 /** The client checks that SQS has taken the body that it sent. */
 function receiptOf(action: string, input: Record<string, unknown>): unknown {
   if (action !== "SendMessage") return {};
-  return { MessageId: "1", MD5OfMessageBody: createHash("md5").update(String(input.MessageBody)).digest("hex") };
+  return {
+    MessageId: "1",
+    MD5OfMessageBody: createHash("md5").update(String(input.MessageBody)).digest("hex"),
+  };
 }

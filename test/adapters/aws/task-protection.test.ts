@@ -14,7 +14,9 @@ async function start(runs: number) {
   const server = createServer(async (request, response) => {
     asked.push(await json(request));
     expect([request.method, request.url]).toEqual(["PUT", "/task-protection/v1/state"]);
-    response.writeHead(agent.refuses ? 400 : 200).end(JSON.stringify(agent.refuses ? { failure: { Reason: "no" } } : { protection: {} }));
+    response
+      .writeHead(agent.refuses ? 400 : 200)
+      .end(JSON.stringify(agent.refuses ? { failure: { Reason: "no" } } : { protection: {} }));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const [sqlite, bell] = [openSqlite(":memory:"), openBell(null)];
@@ -25,11 +27,18 @@ async function start(runs: number) {
   });
   const clock = fakeClock();
   const queue = sqliteQueue(sqlite, bell, clock);
-  for (let i = 0; i < runs; i += 1) await queue.send({ version: 1, tenantId: "ten_1", runId: `run_${i}` });
+  for (let i = 0; i < runs; i += 1)
+    await queue.send({ version: 1, tenantId: "ten_1", runId: `run_${i}` });
   const address = server.address();
   const logged: string[] = [];
   const uri = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
-  return { queue: protectedQueue(queue, uri, (_fields, message) => logged.push(message)), asked, agent, logged, clock };
+  return {
+    queue: protectedQueue(queue, uri, (_fields, message) => logged.push(message)),
+    asked,
+    agent,
+    logged,
+    clock,
+  };
 }
 
 const take = { max: 1, waitMs: 0, leaseMs: 30_000 };

@@ -1,6 +1,10 @@
 import { Tensor as Value } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
-import { arithmeticOf, type BuiltPrecision, builtPrecisions } from "../../../inference/build/arithmetic.ts";
+import {
+  arithmeticOf,
+  type BuiltPrecision,
+  builtPrecisions,
+} from "../../../inference/build/arithmetic.ts";
 import { buildGraph, type Graph } from "../../../inference/build/onnx/graph.ts";
 import { quantisedBlocks, quantisedColumns } from "../../../inference/build/quantised.ts";
 import type { Tensor } from "../../../inference/build/tensor.ts";
@@ -8,7 +12,8 @@ import { openGraph, relativeError } from "./run-graph.ts";
 
 const rows = 3;
 /** Numbers from -1 to 1 that look like noise. */
-const noise = (length: number, seed: number) => Float32Array.from({ length }, (_, i) => (((i + seed) * (i + seed) * 37) % 509) / 254 - 1);
+const noise = (length: number, seed: number) =>
+  Float32Array.from({ length }, (_, i) => (((i + seed) * (i + seed) * 37) % 509) / 254 - 1);
 
 /** A tensor that counts how often it is read. */
 function counted(dims: readonly number[], values: Float32Array): Tensor & { reads: number } {
@@ -24,15 +29,31 @@ function counted(dims: readonly number[], values: Float32Array): Tensor & { read
 }
 
 function parametersOf(inputs: number, outputs: number) {
-  return { weight: counted([inputs, outputs], noise(inputs * outputs, 1)), bias: counted([outputs], noise(outputs, 2)) };
+  return {
+    weight: counted([inputs, outputs], noise(inputs * outputs, 1)),
+    bias: counted([outputs], noise(outputs, 2)),
+  };
 }
 
-function linearGraph(precision: BuiltPrecision, parameters: { weight: Tensor; bias: Tensor | null }): Graph {
+function linearGraph(
+  precision: BuiltPrecision,
+  parameters: { weight: Tensor; bias: Tensor | null },
+): Graph {
   const [inputs = 0, outputs = 0] = parameters.weight.dims;
   const arithmetic = arithmeticOf(precision);
   const graph = buildGraph();
-  const x = arithmetic.cast(graph, graph.input("x", { element: "float32", dims: ["rows", inputs] }), "float32", arithmetic.element);
-  const out = arithmetic.cast(graph, arithmetic.linear(graph, x, parameters), arithmetic.element, "float32");
+  const x = arithmetic.cast(
+    graph,
+    graph.input("x", { element: "float32", dims: ["rows", inputs] }),
+    "float32",
+    arithmetic.element,
+  );
+  const out = arithmetic.cast(
+    graph,
+    arithmetic.linear(graph, x, parameters),
+    arithmetic.element,
+    "float32",
+  );
   graph.output("out", out, { element: "float32", dims: ["rows", outputs] });
   return graph.done();
 }
@@ -50,7 +71,8 @@ function exactProduct(x: Float32Array, weight: Float32Array, bias: Float32Array)
   return Float32Array.from({ length: rows * outputs }, (_, i) => {
     const [row, column] = [Math.floor(i / outputs), i % outputs];
     let sum = bias[column] ?? 0;
-    for (let k = 0; k < inputs; k += 1) sum += (x[row * inputs + k] ?? 0) * (weight[k * outputs + column] ?? 0);
+    for (let k = 0; k < inputs; k += 1)
+      sum += (x[row * inputs + k] ?? 0) * (weight[k * outputs + column] ?? 0);
     return sum;
   });
 }
@@ -63,8 +85,12 @@ describe.each(builtPrecisions)("a linear layer in %s", (precision) => {
     const x = noise(rows * inputs, 3);
     const exact = exactProduct(x, noise(inputs * 20, 1), noise(20, 2));
     const none = exactProduct(x, noise(inputs * 20, 1), new Float32Array(20));
-    expect(relativeError(await product(linearGraph(precision, { weight, bias }), x), exact)).toBeLessThan(errorMax);
-    expect(relativeError(await product(linearGraph(precision, { weight, bias: null }), x), none)).toBeLessThan(errorMax);
+    expect(
+      relativeError(await product(linearGraph(precision, { weight, bias }), x), exact),
+    ).toBeLessThan(errorMax);
+    expect(
+      relativeError(await product(linearGraph(precision, { weight, bias: null }), x), none),
+    ).toBeLessThan(errorMax);
   });
 
   test("reads its weight once, and not before it is written", async () => {
@@ -86,11 +112,14 @@ test("q4 multiplies with its own sixteen steps, whatever its arithmetic inside",
   const x = noise(rows * 64, 3);
   const { weight, bias } = parametersOf(64, 20);
   const exact = exactProduct(x, dequantisedBlocks(noise(64 * 20, 1), 20), noise(20, 2));
-  expect(relativeError(await product(linearGraph("q4", { weight, bias }), x), exact)).toBeLessThan(1e-2);
+  expect(relativeError(await product(linearGraph("q4", { weight, bias }), x), exact)).toBeLessThan(
+    1e-2,
+  );
 });
 
 test("q4 leaves a matrix alone whose width 32 does not divide", () => {
-  const types = (inputs: number) => linearGraph("q4", parametersOf(inputs, 8)).operators.map(({ type }) => type);
+  const types = (inputs: number) =>
+    linearGraph("q4", parametersOf(inputs, 8)).operators.map(({ type }) => type);
   expect(types(64)).toEqual(["MatMulNBits"]);
   expect(types(48)).toEqual(["MatMul", "Add"]);
 });
@@ -114,13 +143,17 @@ describe("quantised numbers", () => {
       const scale = scales[(i % columns) * 2 + Math.floor(i / columns / 32)] ?? 0;
       const number = numbers[i] ?? 0;
       const cut = number / scale > 7.5; // from -8 to 7 are sixteen steps
-      expect(Math.abs(value - number)).toBeLessThanOrEqual(Math.abs(scale) * (cut ? 1 : 0.5) * 1.0001);
+      expect(Math.abs(value - number)).toBeLessThanOrEqual(
+        Math.abs(scale) * (cut ? 1 : 0.5) * 1.0001,
+      );
     });
   });
 
   test("of nothing but zeros are zeros", () => {
     expect([...quantisedColumns(new Float32Array(6), 2).values]).toEqual([0, 0, 0, 0, 0, 0]);
-    expect([...dequantisedBlocks(new Float32Array(32), 1)].every((value) => value === 0)).toBe(true);
+    expect([...dequantisedBlocks(new Float32Array(32), 1)].every((value) => value === 0)).toBe(
+      true,
+    );
   });
 });
 

@@ -15,7 +15,12 @@ import { precisionsOf } from "../../../inference/florence2/model-files.ts";
 import { nano, nanoFolder, random } from "../florence2/fixtures.ts";
 import { type Stored, writeSafeTensors } from "./write-safetensors.ts";
 
-const settings = ["config.json", "tokenizer.json", "preprocessor_config.json", "generation_config.json"];
+const settings = [
+  "config.json",
+  "tokenizer.json",
+  "preprocessor_config.json",
+  "generation_config.json",
+];
 const engines: Engine[] = [];
 let place: string;
 
@@ -29,7 +34,10 @@ afterAll(async () => {
 
 /** An engine for the model in a folder, whose name is nano. */
 function engineOn(folder: string, precision = "fp32"): Engine {
-  const engine = openEngine({ models: { list: async () => [{ ...nano, folder, precision }] }, threads: 1 });
+  const engine = openEngine({
+    models: { list: async () => [{ ...nano, folder, precision }] },
+    threads: 1,
+  });
   engines.push(engine);
   return engine;
 }
@@ -46,7 +54,8 @@ const whole: BuildSource = { checkpoint: nanoFolder, base: null };
 /** Of the embedded model. */
 async function storedWeights(): Promise<Record<string, Stored>> {
   const weights: Record<string, Stored> = {};
-  for (const [name, tensor] of await openSafeTensors(nanoFolder)) weights[name] = { dims: tensor.dims, values: await tensor.values() };
+  for (const [name, tensor] of await openSafeTensors(nanoFolder))
+    weights[name] = { dims: tensor.dims, values: await tensor.values() };
   return weights;
 }
 
@@ -63,7 +72,9 @@ function heldOutQuestions(): Line[] {
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  return lines.filter((_, i) => i % 6 === 0).map((line) => ({ ...line, image: join(folder, line.image) }));
+  return lines
+    .filter((_, i) => i % 6 === 0)
+    .map((line) => ({ ...line, image: join(folder, line.image) }));
 }
 
 interface Heard {
@@ -82,7 +93,11 @@ async function hear(engine: Engine, questions: readonly Line[], beams = 1): Prom
     if (!sight || sight instanceof Error) throw sight ?? new Error(image);
     return sight;
   };
-  const asked = questions.map(({ image, prompt }) => ({ sight: sightOf(image), prompt, locationGroup: null }));
+  const asked = questions.map(({ image, prompt }) => ({
+    sight: sightOf(image),
+    prompt,
+    locationGroup: null,
+  }));
   const answers = await engine.answer(
     "nano",
     asked.map((question) => ({ ...question, options: { ...interviewOptions, beams } })),
@@ -97,13 +112,19 @@ const texts = (heard: readonly Heard[]) => heard.map(({ answer }) => answer.text
 const tokensOf = ({ answer }: Heard) => answer.tokens.map(({ text }) => text);
 
 function meanAgreement(a: readonly Heard[], b: readonly Heard[]): number {
-  return a.reduce((sum, one, i) => sum + tokenAgreement(tokensOf(one), b[i] ? tokensOf(b[i]) : []), 0) / a.length;
+  return (
+    a.reduce((sum, one, i) => sum + tokenAgreement(tokensOf(one), b[i] ? tokensOf(b[i]) : []), 0) /
+    a.length
+  );
 }
 
 /** Largest difference ÷ largest value. */
 function relativeError(wanted: readonly Heard[], given: readonly Heard[]): number {
   const errors = wanted.map(({ features }, i) => {
-    const difference = features.reduce((most, value, k) => Math.max(most, Math.abs(value - (given[i]?.features[k] ?? Number.NaN))), 0);
+    const difference = features.reduce(
+      (most, value, k) => Math.max(most, Math.abs(value - (given[i]?.features[k] ?? Number.NaN))),
+      0,
+    );
     return difference / features.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   });
   return Math.max(...errors);
@@ -128,9 +149,17 @@ describe("florence-2-nano, built from its own weights", () => {
   });
 
   test("answers in batches as it does alone", async () => {
-    const interview = { questions: commonQuestions(["CAPTION", "DETECT_OBJECTS"]), options: { ...interviewOptions, maxTokens: 24 } };
+    const interview = {
+      questions: commonQuestions(["CAPTION", "DETECT_OBJECTS"]),
+      options: { ...interviewOptions, maxTokens: 24 },
+    };
     const agreement = await checkBatches({ engine: exact, model: "nano" }, interview);
-    expect(agreement).toMatchObject({ images: 2, questions: 6, tokenAgreement: 1, exactAnswers: 1 });
+    expect(agreement).toMatchObject({
+      images: 2,
+      questions: 6,
+      tokenAgreement: 1,
+      exactAnswers: 1,
+    });
     expect(agreement.featureError).toBeLessThan(1e-5);
   });
 
@@ -153,7 +182,9 @@ describe("florence-2-nano, built from its own weights", () => {
 
 test("an adapter on its base answers as the merged weights do, and otherwise than the base", async () => {
   const stem = "model.language_model.decoder.layers.1.";
-  const layers = ["self_attn.q_proj", "encoder_attn.v_proj", "fc1"].map((layer) => `${stem}${layer}`);
+  const layers = ["self_attn.q_proj", "encoder_attn.v_proj", "fc1"].map(
+    (layer) => `${stem}${layer}`,
+  );
   const [rank, alpha] = [4, 8];
   const next = random(11);
   const merged = await storedWeights();
@@ -166,8 +197,10 @@ test("an adapter on its base answers as the merged weights do, and otherwise tha
     for (let row = 0; row < out; row += 1) {
       for (let column = 0; column < into; column += 1) {
         let sum = 0;
-        for (let k = 0; k < rank; k += 1) sum += (b[row * rank + k] ?? 0) * (a[k * into + column] ?? 0);
-        weight.values[row * into + column] = (weight.values[row * into + column] ?? 0) + (alpha / rank) * sum;
+        for (let k = 0; k < rank; k += 1)
+          sum += (b[row * rank + k] ?? 0) * (a[k * into + column] ?? 0);
+        weight.values[row * into + column] =
+          (weight.values[row * into + column] ?? 0) + (alpha / rank) * sum;
       }
     }
     adapter[`base_model.model.${layer}.lora_A.weight`] = { dims: [rank, into], values: a };
@@ -178,11 +211,20 @@ test("an adapter on its base answers as the merged weights do, and otherwise tha
   for (const file of settings) await cp(join(nanoFolder, file), join(tuned, file));
   await writeSafeTensors(join(tuned, "model.safetensors"), merged);
   await writeSafeTensors(join(added, "adapter_model.safetensors"), adapter);
-  await writeFile(join(added, "adapter_config.json"), JSON.stringify({ peft_type: "LORA", r: rank, lora_alpha: alpha }));
+  await writeFile(
+    join(added, "adapter_config.json"),
+    JSON.stringify({ peft_type: "LORA", r: rank, lora_alpha: alpha }),
+  );
 
   const questions = heldOutQuestions().filter((_, i) => i % 8 === 0);
-  const byMerging = await hear(await built("by-merging", { checkpoint: tuned, base: null }), questions);
-  const byAdapter = await hear(await built("by-adapter", { checkpoint: added, base: nanoFolder }), questions);
+  const byMerging = await hear(
+    await built("by-merging", { checkpoint: tuned, base: null }),
+    questions,
+  );
+  const byAdapter = await hear(
+    await built("by-adapter", { checkpoint: added, base: nanoFolder }),
+    questions,
+  );
   const byBase = await hear(await built("by-base", whole), questions);
   expect(texts(byAdapter)).toEqual(texts(byMerging));
   expect(texts(byAdapter)).not.toEqual(texts(byBase));
@@ -205,29 +247,39 @@ describe("a checkpoint that does not do is refused before anything is written", 
       (t) => cutRows(t, "model.language_model.shared.weight", 1600),
       /1600 rows for 1619 tokens/,
     ],
-  ] satisfies [string, (tensors: Record<string, Stored>) => unknown, RegExp][])("%s", async (what, spoil, message) => {
-    const folder = join(place, what);
-    await mkdir(folder);
-    for (const file of settings) await cp(join(nanoFolder, file), join(folder, file));
-    const tensors = await storedWeights();
-    spoil(tensors);
-    await writeSafeTensors(join(folder, "model.safetensors"), tensors, "F16");
-    await expect(planBuild({ checkpoint: folder, base: null }, precisionsOf("fp32"))).rejects.toMatchObject({
-      code: "MODEL_UNAVAILABLE",
-      message: expect.stringMatching(message),
-    });
-  });
+  ] satisfies [string, (tensors: Record<string, Stored>) => unknown, RegExp][])(
+    "%s",
+    async (what, spoil, message) => {
+      const folder = join(place, what);
+      await mkdir(folder);
+      for (const file of settings) await cp(join(nanoFolder, file), join(folder, file));
+      const tensors = await storedWeights();
+      spoil(tensors);
+      await writeSafeTensors(join(folder, "model.safetensors"), tensors, "F16");
+      await expect(
+        planBuild({ checkpoint: folder, base: null }, precisionsOf("fp32")),
+      ).rejects.toMatchObject({
+        code: "MODEL_UNAVAILABLE",
+        message: expect.stringMatching(message),
+      });
+    },
+  );
 
   test("an adapter without its base, and a base without an adapter", async () => {
     const folder = join(place, "alone");
     await mkdir(folder);
-    await writeFile(join(folder, "adapter_config.json"), JSON.stringify({ base_model_name_or_path: "owner/base" }));
+    await writeFile(
+      join(folder, "adapter_config.json"),
+      JSON.stringify({ base_model_name_or_path: "owner/base" }),
+    );
     const plan = (source: BuildSource) => planBuild(source, precisionsOf("fp32"));
     await expect(plan({ checkpoint: folder, base: null })).rejects.toMatchObject({
       code: "INVALID",
       message: expect.stringContaining("owner/base"),
     });
-    await expect(plan({ checkpoint: nanoFolder, base: nanoFolder })).rejects.toMatchObject({ code: "INVALID" });
+    await expect(plan({ checkpoint: nanoFolder, base: nanoFolder })).rejects.toMatchObject({
+      code: "INVALID",
+    });
   });
 });
 

@@ -23,13 +23,29 @@ async function checkpointOf(tensors: Readonly<Record<string, Stored>>) {
 }
 
 describe("weights", () => {
-  test.each(["F32", "F16", "BF16"] as const)("stored as %s are read as the numbers they stand for", async (format) => {
-    const place = await folder();
-    const values = Float32Array.of(0, -0, 1, -2.5, 0.5, Number.POSITIVE_INFINITY, 2 ** -14, 2 ** -10);
-    await writeSafeTensors(path.join(place, "model.safetensors"), { a: matrix(3, 1), x: { dims: [8], values } }, format);
-    const tensors = await openSafeTensors(place);
-    expect(await tensors.get("x")?.values()).toEqual(values);
-  });
+  test.each(["F32", "F16", "BF16"] as const)(
+    "stored as %s are read as the numbers they stand for",
+    async (format) => {
+      const place = await folder();
+      const values = Float32Array.of(
+        0,
+        -0,
+        1,
+        -2.5,
+        0.5,
+        Number.POSITIVE_INFINITY,
+        2 ** -14,
+        2 ** -10,
+      );
+      await writeSafeTensors(
+        path.join(place, "model.safetensors"),
+        { a: matrix(3, 1), x: { dims: [8], values } },
+        format,
+      );
+      const tensors = await openSafeTensors(place);
+      expect(await tensors.get("x")?.values()).toEqual(values);
+    },
+  );
 
   test("of several files are found in each of them", async () => {
     const place = await folder();
@@ -48,17 +64,22 @@ describe("weights", () => {
     await writeSafeTensors(file, { a: matrix(4, 4), b: matrix(2, 3) });
     const whole = await readFile(file);
     await fc.assert(
-      fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), fc.boolean(), async (at, byte, isCut) => {
-        const bytes = Buffer.from(isCut ? whole.subarray(0, at) : whole);
-        if (!isCut) bytes[at] = byte;
-        await writeFile(file, bytes);
-        try {
-          const tensors = await openSafeTensors(place);
-          await Promise.all([...tensors.values()].map((tensor) => tensor.values()));
-        } catch (error) {
-          expect(error).toBeInstanceOf(AppError);
-        }
-      }),
+      fc.asyncProperty(
+        fc.nat(whole.length - 1),
+        fc.nat(255),
+        fc.boolean(),
+        async (at, byte, isCut) => {
+          const bytes = Buffer.from(isCut ? whole.subarray(0, at) : whole);
+          if (!isCut) bytes[at] = byte;
+          await writeFile(file, bytes);
+          try {
+            const tensors = await openSafeTensors(place);
+            await Promise.all([...tensors.values()].map((tensor) => tensor.values()));
+          } catch (error) {
+            expect(error).toBeInstanceOf(AppError);
+          }
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -87,7 +108,10 @@ describe("a checkpoint", () => {
     checkpoint.take("model.vision_tower.convs.0.conv.weight", [2, 2]);
     checkpoint.take("model.vision_tower.blocks.0.0.spatial_block.window_attn.qkv.weight", [6, 2]);
     checkpoint.take("model.vision_tower.blocks.0.0.channel_block.ffn.fc1.bias", [1, 2]);
-    const projection = checkpoint.take("model.multi_modal_projector.image_projection.weight", [3, 2]);
+    const projection = checkpoint.take(
+      "model.multi_modal_projector.image_projection.weight",
+      [3, 2],
+    );
     checkpoint.take(shared, [4, 2]);
     checkpoint.finish();
     await checkpoint.checkValues();
@@ -106,27 +130,45 @@ describe("a checkpoint", () => {
   });
 
   test("names at once everything that is missing, of another shape or not known", async () => {
-    const checkpoint = await checkpointOf({ [shared]: matrix(3, 2), a: matrix(2, 2), b: matrix(1, 1) });
+    const checkpoint = await checkpointOf({
+      [shared]: matrix(3, 2),
+      a: matrix(2, 2),
+      b: matrix(1, 1),
+    });
     const missing = checkpoint.take("c", [1]);
     checkpoint.take("a", [2, 3]);
     checkpoint.take(shared, [4, 2]);
-    expect(() => checkpoint.finish()).toThrow(/c is missing; a is 2×2, config.json makes it 2×3; .*3 rows for 4 tokens.*; b is not known/);
+    expect(() => checkpoint.finish()).toThrow(
+      /c is missing; a is 2×2, config.json makes it 2×3; .*3 rows for 4 tokens.*; b is not known/,
+    );
     await expect(missing.values()).rejects.toThrow(/c is missing/);
   });
 
   test("whose output is not tied to the embedding, or has a bias, is refused", async () => {
-    const untied = await checkpointOf({ [shared]: matrix(4, 2), "lm_head.weight": matrix(4, 2, 1) });
+    const untied = await checkpointOf({
+      [shared]: matrix(4, 2),
+      "lm_head.weight": matrix(4, 2, 1),
+    });
     await expect(untied.checkValues()).rejects.toThrow(/lm_head.weight differs/);
-    const biased = await checkpointOf({ [shared]: matrix(4, 2), "language_model.final_logits_bias": matrix(1, 4, 1) });
+    const biased = await checkpointOf({
+      [shared]: matrix(4, 2),
+      "language_model.final_logits_bias": matrix(1, 4, 1),
+    });
     await expect(biased.checkValues()).rejects.toThrow(/not zero/);
   });
 });
 
 describe("an adapter", () => {
   const name = "model.language_model.encoder.layers.0.fc1.weight";
-  async function adapterOf(tensors: Readonly<Record<string, Stored>>, config: object = { r: 2, lora_alpha: 8, bias: "none" }) {
+  async function adapterOf(
+    tensors: Readonly<Record<string, Stored>>,
+    config: object = { r: 2, lora_alpha: 8, bias: "none" },
+  ) {
     const [base, adapter] = [await folder(), await folder()];
-    await writeSafeTensors(path.join(base, "model.safetensors"), { [shared]: matrix(4, 3), [name]: matrix(2, 3, 1) });
+    await writeSafeTensors(path.join(base, "model.safetensors"), {
+      [shared]: matrix(4, 3),
+      [name]: matrix(2, 3, 1),
+    });
     await writeSafeTensors(path.join(adapter, "adapter_model.safetensors"), tensors);
     await writeFile(path.join(adapter, "adapter_config.json"), JSON.stringify(config));
     return openCheckpoint(adapter, base);
@@ -137,11 +179,17 @@ describe("an adapter", () => {
     const [a, b] = [matrix(2, 3, 1), matrix(2, 2, 2)];
     const original = stem.replace("model.language_model", "language_model.model");
     for (const prefix of [stem, original]) {
-      const checkpoint = await adapterOf({ [`${prefix}.lora_A.weight`]: a, [`${prefix}.lora_B.weight`]: b });
+      const checkpoint = await adapterOf({
+        [`${prefix}.lora_A.weight`]: a,
+        [`${prefix}.lora_B.weight`]: b,
+      });
       const merged = await checkpoint.take(name, [2, 3]).values();
       const wanted = Array.from({ length: 6 }, (_, i) => {
         const [row, column] = [Math.floor(i / 3), i % 3];
-        const product = [0, 1].reduce((sum, k) => sum + (b.values[row * 2 + k] ?? 0) * (a.values[k * 3 + column] ?? 0), 0);
+        const product = [0, 1].reduce(
+          (sum, k) => sum + (b.values[row * 2 + k] ?? 0) * (a.values[k * 3 + column] ?? 0),
+          0,
+        );
         return (matrix(2, 3, 1).values[i] ?? 0) + 4 * product;
       });
       expect([...merged]).toEqual(wanted);
@@ -150,9 +198,24 @@ describe("an adapter", () => {
   });
 
   test.each([
-    ["half a pair", { [`${stem}.lora_A.weight`]: matrix(2, 3) }, undefined, /one of lora_A and lora_B only/],
-    ["another base", { "base_model.model.other.lora_A.weight": matrix(2, 3) }, undefined, /other\.lora_A.* belongs to no weight/],
-    ["a rank that is not its own", { [`${stem}.lora_A.weight`]: matrix(2, 4), [`${stem}.lora_B.weight`]: matrix(2, 2) }, undefined, /2×4/],
+    [
+      "half a pair",
+      { [`${stem}.lora_A.weight`]: matrix(2, 3) },
+      undefined,
+      /one of lora_A and lora_B only/,
+    ],
+    [
+      "another base",
+      { "base_model.model.other.lora_A.weight": matrix(2, 3) },
+      undefined,
+      /other\.lora_A.* belongs to no weight/,
+    ],
+    [
+      "a rank that is not its own",
+      { [`${stem}.lora_A.weight`]: matrix(2, 4), [`${stem}.lora_B.weight`]: matrix(2, 2) },
+      undefined,
+      /2×4/,
+    ],
     ["biases", {}, { r: 2, lora_alpha: 8, bias: "all" }, /biases/],
     ["no rank", {}, {}, /lacks r/],
   ])("with %s is refused with the reason", async (_, tensors, config, reason) => {

@@ -16,7 +16,8 @@ export interface Golden {
 export async function openGolden(name: string): Promise<Golden> {
   const folder = `test/golden/florence2/${name}`;
   const tensors = await openSafeTensors(folder, "golden");
-  const tensor = (key: string) => tensors.get(key)?.values() ?? Promise.reject(new Error(`${name} has no ${key}`));
+  const tensor = (key: string) =>
+    tensors.get(key)?.values() ?? Promise.reject(new Error(`${name} has no ${key}`));
   return { shape: shapeOf(folder), checkpoint: await openCheckpoint(folder), tensor };
 }
 
@@ -49,5 +50,8 @@ export function shapeOf(folder: string): VisionShape {
 
 /** The pixels that goldens are computed from: [batch, 3, height, width]. */
 export function goldenPixels({ image }: VisionShape, batch: number): Float32Array {
-  return Float32Array.from({ length: batch * 3 * image.width * image.height }, (_, i) => ((i * 37 + i * i * 11) % 509) / 254 - 1);
+  return Float32Array.from(
+    { length: batch * 3 * image.width * image.height },
+    (_, i) => ((i * 37 + i * i * 11) % 509) / 254 - 1,
+  );
 }

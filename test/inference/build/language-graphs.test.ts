@@ -21,7 +21,9 @@ async function openLanguage(name: string, precision: BuiltPrecision) {
   const shape = textShape(name);
   const arithmetic = arithmeticOf(precision);
   const [embed, encoder, decoder] = await Promise.all(
-    [embedGraph, encoderGraph, decoderStepGraph].map((make) => openGraph(make(shape, golden.checkpoint, arithmetic))),
+    [embedGraph, encoderGraph, decoderStepGraph].map((make) =>
+      openGraph(make(shape, golden.checkpoint, arithmetic)),
+    ),
   );
   const { width } = shape;
   const features = await golden.tensor("image_features");
@@ -35,8 +37,14 @@ async function openLanguage(name: string, precision: BuiltPrecision) {
   }
   const joined = new Float32Array(2 * length * width);
   for (const question of [0, 1]) {
-    joined.set(features.subarray(question * seen * width, (question + 1) * seen * width), question * length * width);
-    joined.set(await vectorsOf([...prompt.subarray(question * 5, (question + 1) * 5)]), (question * length + seen) * width);
+    joined.set(
+      features.subarray(question * seen * width, (question + 1) * seen * width),
+      question * length * width,
+    );
+    joined.set(
+      await vectorsOf([...prompt.subarray(question * 5, (question + 1) * 5)]),
+      (question * length + seen) * width,
+    );
   }
   const encoded = await encoder?.({
     inputs_embeds: new Tensor("float32", joined, [2, length, width]),
@@ -45,7 +53,11 @@ async function openLanguage(name: string, precision: BuiltPrecision) {
   if (!encoded || !decoder) throw new Error("no graphs");
 
   /** One step for `beams` rows of each question, after `past`: the outputs of the steps before. */
-  async function step(tokens: readonly number[], past: readonly Outputs[], { locationsOnly = false } = {}): Promise<Outputs> {
+  async function step(
+    tokens: readonly number[],
+    past: readonly Outputs[],
+    { locationsOnly = false } = {},
+  ): Promise<Outputs> {
     const slots = past.length + 1;
     const inputs: Record<string, Tensor> = {
       inputs_embeds: new Tensor("float32", await vectorsOf(tokens), [tokens.length, width]),
@@ -63,7 +75,8 @@ async function openLanguage(name: string, precision: BuiltPrecision) {
         const own = `${layer}.decoder.${part}`;
         const size = tokens.length * width;
         const cache = new Float32Array(slots * size);
-        for (const [i, before] of past.entries()) cache.set(before[`present.${own}`] ?? [], (i + 1) * size);
+        for (const [i, before] of past.entries())
+          cache.set(before[`present.${own}`] ?? [], (i + 1) * size);
         const dims = [slots, tokens.length * shape.decoder.heads, width / shape.decoder.heads];
         inputs[`past_key_values.${own}`] = new Tensor("float32", cache, dims);
         const memory = encoded?.[`present.${layer}.encoder.${part}`];
@@ -71,7 +84,9 @@ async function openLanguage(name: string, precision: BuiltPrecision) {
       }
     }
     const outputs = await decoder?.(inputs);
-    return Object.fromEntries(Object.entries(outputs ?? {}).map(([key, value]) => [key, floats(value)]));
+    return Object.fromEntries(
+      Object.entries(outputs ?? {}).map(([key, value]) => [key, floats(value)]),
+    );
   }
   return { golden, hidden: floats(encoded.last_hidden_state), step };
 }
@@ -92,10 +107,15 @@ describe.each(goldenNames)("%s", (name) => {
       const some = await step(tokens, past, { locationsOnly: true });
       for (const question of [0, 1]) {
         const at = (question * 3 + position) * vocabulary;
-        const row = said.logits?.subarray(question * vocabulary, (question + 1) * vocabulary) ?? new Float32Array();
+        const row =
+          said.logits?.subarray(question * vocabulary, (question + 1) * vocabulary) ??
+          new Float32Array();
         expect(relativeError(row, logits.subarray(at, at + vocabulary))).toBeLessThan(errorMax);
-        const places = some.logits?.subarray(question * 1000, (question + 1) * 1000) ?? new Float32Array();
-        expect(relativeError(places, row.subarray(firstLocation, firstLocation + 1000))).toBeLessThan(1e-6);
+        const places =
+          some.logits?.subarray(question * 1000, (question + 1) * 1000) ?? new Float32Array();
+        expect(
+          relativeError(places, row.subarray(firstLocation, firstLocation + 1000)),
+        ).toBeLessThan(1e-6);
       }
       past.push(said);
     }
@@ -123,7 +143,9 @@ describe.each(goldenNames)("%s", (name) => {
     const together = await run([0, 1, 2, 3]); // two beams of each question
     const [first, second] = [await run([0, 2]), await run([1, 3])];
     const rowsOf = (logits: Float32Array, rows: readonly number[]) =>
-      Float32Array.from(rows.flatMap((row) => [...logits.subarray(row * vocabulary, (row + 1) * vocabulary)]));
+      Float32Array.from(
+        rows.flatMap((row) => [...logits.subarray(row * vocabulary, (row + 1) * vocabulary)]),
+      );
     expect(relativeError(rowsOf(together, [0, 2]), first)).toBeLessThan(1e-5);
     expect(relativeError(rowsOf(together, [1, 3]), second)).toBeLessThan(1e-5);
   });
@@ -135,7 +157,9 @@ describe.each(goldenNames)("%s", (name) => {
 });
 
 function textShape(name: string): TextShape {
-  const { text_config: text } = JSON.parse(readFileSync(`test/golden/florence2/${name}/config.json`, "utf8"));
+  const { text_config: text } = JSON.parse(
+    readFileSync(`test/golden/florence2/${name}/config.json`, "utf8"),
+  );
   const side = (part: string) => ({
     layers: text[`${part}_layers`],
     heads: text[`${part}_attention_heads`],

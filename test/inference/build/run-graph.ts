@@ -5,7 +5,9 @@ import { InferenceSession, type Tensor } from "onnxruntime-node";
 import type { Graph } from "../../../inference/build/onnx/graph.ts";
 import { writeGraph } from "../../../inference/build/onnx/write.ts";
 
-export type RunGraph = (inputs: Record<string, Tensor>) => Promise<InferenceSession.OnnxValueMapType>;
+export type RunGraph = (
+  inputs: Record<string, Tensor>,
+) => Promise<InferenceSession.OnnxValueMapType>;
 
 /** Writes a graph to a temporary file and opens it in ONNX Runtime. */
 export async function openGraph(graph: Graph): Promise<RunGraph> {
@@ -22,8 +24,13 @@ export async function openGraph(graph: Graph): Promise<RunGraph> {
 
 /** The largest difference, over the largest number expected. */
 export function relativeError(actual: Float32Array, expected: Float32Array): number {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers for ${expected.length}`);
-  const [difference, size] = [expected.map((value, i) => Math.abs(value - (actual[i] ?? Number.NaN))), expected.map(Math.abs)];
-  const largest = (values: Float32Array) => values.reduce((most, value) => (value <= most ? most : value), 0);
+  if (actual.length !== expected.length)
+    throw new Error(`${actual.length} numbers for ${expected.length}`);
+  const [difference, size] = [
+    expected.map((value, i) => Math.abs(value - (actual[i] ?? Number.NaN))),
+    expected.map(Math.abs),
+  ];
+  const largest = (values: Float32Array) =>
+    values.reduce((most, value) => (value <= most ? most : value), 0);
   return largest(difference) / largest(size);
 }

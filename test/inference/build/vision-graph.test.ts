@@ -13,8 +13,14 @@ const nano = "models/florence-2-nano";
 
 type Eyes = (pixels: Float32Array) => Promise<{ dims: readonly number[]; values: Float32Array }>;
 
-async function openEyes(model: { shape: VisionShape; checkpoint: Checkpoint }, precision: BuiltPrecision): Promise<Eyes> {
-  return eyesOf(model.shape, await openGraph(visionGraph(model.shape, model.checkpoint, arithmeticOf(precision))));
+async function openEyes(
+  model: { shape: VisionShape; checkpoint: Checkpoint },
+  precision: BuiltPrecision,
+): Promise<Eyes> {
+  return eyesOf(
+    model.shape,
+    await openGraph(visionGraph(model.shape, model.checkpoint, arithmeticOf(precision))),
+  );
 }
 
 function eyesOf({ image: { width, height } }: VisionShape, run: RunGraph): Eyes {
@@ -22,7 +28,8 @@ function eyesOf({ image: { width, height } }: VisionShape, run: RunGraph): Eyes 
     const { image_features: features } = await run({
       pixel_values: new Tensor(pixels, [pixels.length / (3 * width * height), 3, height, width]),
     });
-    if (!(features?.data instanceof Float32Array)) throw new Error("The graph gave no features in float32.");
+    if (!(features?.data instanceof Float32Array))
+      throw new Error("The graph gave no features in float32.");
     return { dims: features.dims, values: features.data };
   };
 }
@@ -38,12 +45,18 @@ describe.each(goldenNames)("a vision tower of %s", (name) => {
     const pixels = goldenPixels(golden.shape, 2);
     const expected = await golden.tensor("image_features");
     const { dims, values } = await see(pixels);
-    expect(dims).toEqual([2, expected.length / 2 / golden.shape.projection, golden.shape.projection]);
+    expect(dims).toEqual([
+      2,
+      expected.length / 2 / golden.shape.projection,
+      golden.shape.projection,
+    ]);
     expect(relativeError(values, expected)).toBeLessThan(errorMax.fp32);
     for (const [i, picture] of halves(pixels).entries()) {
       const alone = await see(picture);
       expect(alone.dims).toEqual([1, ...dims.slice(1)]);
-      expect(relativeError(alone.values, halves(values)[i] ?? new Float32Array())).toBeLessThan(errorMax.fp32);
+      expect(relativeError(alone.values, halves(values)[i] ?? new Float32Array())).toBeLessThan(
+        errorMax.fp32,
+      );
     }
   });
 
@@ -51,7 +64,9 @@ describe.each(goldenNames)("a vision tower of %s", (name) => {
     const golden = await openGolden(name);
     const see = await openEyes(golden, precision);
     const { values } = await see(goldenPixels(golden.shape, 2));
-    expect(relativeError(values, await golden.tensor("image_features"))).toBeLessThan(errorMax[precision]);
+    expect(relativeError(values, await golden.tensor("image_features"))).toBeLessThan(
+      errorMax[precision],
+    );
   });
 
   test("takes every tensor of its half of the checkpoint, and no other", async () => {
@@ -59,7 +74,9 @@ describe.each(goldenNames)("a vision tower of %s", (name) => {
     visionGraph(golden.shape, golden.checkpoint, arithmeticOf("fp32"));
     const complaint = faultOf(() => golden.checkpoint.finish());
     expect(complaint).toContain("model.language_model.");
-    expect(complaint).not.toMatch(/vision_tower|multi_modal_projector|missing|config\.json makes it/);
+    expect(complaint).not.toMatch(
+      /vision_tower|multi_modal_projector|missing|config\.json makes it/,
+    );
   });
 });
 
@@ -76,7 +93,9 @@ describe("the embedded model's eyes", () => {
   // The graphs that PyTorch exported hold float32 weights, the checkpoint has them rounded to float16: 7e-4 is what that makes of PyTorch's own result.
   test("see what their graph sees", async () => {
     const shape = shapeOf(nano);
-    const session = await InferenceSession.create(`${nano}/onnx/vision_encoder.onnx`, { logSeverityLevel: 3 });
+    const session = await InferenceSession.create(`${nano}/onnx/vision_encoder.onnx`, {
+      logSeverityLevel: 3,
+    });
     const expected = await eyesOf(shape, (inputs) => session.run(inputs))(goldenPixels(shape, 2));
     const see = await openEyes({ shape, checkpoint: await openCheckpoint(nano) }, "fp32");
     const { dims, values } = await see(goldenPixels(shape, 2));
@@ -87,8 +106,13 @@ describe("the embedded model's eyes", () => {
   test.each(["fp16", "int8", "q4"] as const)("see nearly the same in %s", async (precision) => {
     const shape = shapeOf(nano);
     const checkpoint = await openCheckpoint(nano);
-    const [exact, rounded] = await Promise.all([openEyes({ shape, checkpoint }, "fp32"), openEyes({ shape, checkpoint }, precision)]);
+    const [exact, rounded] = await Promise.all([
+      openEyes({ shape, checkpoint }, "fp32"),
+      openEyes({ shape, checkpoint }, precision),
+    ]);
     const pixels = goldenPixels(shape, 1);
-    expect(relativeError((await rounded(pixels)).values, (await exact(pixels)).values)).toBeLessThan(errorMax[precision]);
+    expect(
+      relativeError((await rounded(pixels)).values, (await exact(pixels)).values),
+    ).toBeLessThan(errorMax[precision]);
   });
 });

@@ -9,7 +9,11 @@ export interface Stored {
 type Format = "F32" | "F16" | "BF16";
 
 /** Writes a safetensors file. */
-export async function writeSafeTensors(file: string, tensors: Readonly<Record<string, Stored>>, format: Format = "F32"): Promise<void> {
+export async function writeSafeTensors(
+  file: string,
+  tensors: Readonly<Record<string, Stored>>,
+  format: Format = "F32",
+): Promise<void> {
   const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
   const parts: Uint8Array[] = [];
   let offset = 0;
@@ -28,5 +32,7 @@ export async function writeSafeTensors(file: string, tensors: Readonly<Record<st
 function encoded(values: Float32Array, format: Format): Uint8Array {
   if (format === "F32") return new Uint8Array(values.slice().buffer);
   if (format === "F16") return new Uint8Array(toFloat16(values).buffer);
-  return new Uint8Array(Uint16Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16).buffer);
+  return new Uint8Array(
+    Uint16Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16).buffer,
+  );
 }

@@ -12,12 +12,21 @@ function captioned(text: string): ObservedAnswer {
   return { task: "CAPTION", text, tokens, result: { type: "CaptionResult", text, score: 1 } };
 }
 
-function detected(...objects: readonly (readonly [string, DetectedObject["box"]])[]): ObservedAnswer {
+function detected(
+  ...objects: readonly (readonly [string, DetectedObject["box"]])[]
+): ObservedAnswer {
   const found = objects.map(([label, at]) => ({ label, box: at, polygons: null, score: 1 }));
-  return { ...captioned(objects.join()), task: "DETECT_OBJECTS", result: { type: "DetectionResult", objects: found } };
+  return {
+    ...captioned(objects.join()),
+    task: "DETECT_OBJECTS",
+    result: { type: "DetectionResult", objects: found },
+  };
 }
 
-function observation(features: readonly number[], ...answers: readonly ObservedAnswer[]): Observation {
+function observation(
+  features: readonly number[],
+  ...answers: readonly ObservedAnswer[]
+): Observation {
   return { features: Float32Array.from(features), answers, seeMs: 1, answerMs: 1 };
 }
 
@@ -44,8 +53,12 @@ test("boxes pair with their likest of the same label, each once", () => {
   expect(matchBoxes(both, [...both].reverse())).toEqual([1, 1]);
   expect(matchBoxes(both, [{ label: "cat", box: box(4, 0, 14, 10) }])).toEqual([90 / 110]); // b's, though a stands first
   expect(matchBoxes(both, [{ label: "dog", box: a }])).toEqual([]);
-  expect(matchBoxes([{ label: "", box: box(3, 3, 3, 9) }], [{ label: "", box: box(3, 3, 3, 9) }])).toEqual([1]); // though of no area
-  expect(matchBoxes([{ label: "", box: box(3, 3, 3, 9) }], [{ label: "", box: box(0, 0, 9, 9) }])).toEqual([]);
+  expect(
+    matchBoxes([{ label: "", box: box(3, 3, 3, 9) }], [{ label: "", box: box(3, 3, 3, 9) }]),
+  ).toEqual([1]); // though of no area
+  expect(
+    matchBoxes([{ label: "", box: box(3, 3, 3, 9) }], [{ label: "", box: box(0, 0, 9, 9) }]),
+  ).toEqual([]);
 });
 
 test("a model agrees with itself in every figure", () => {
@@ -62,7 +75,13 @@ test("a model agrees with itself in every figure", () => {
 });
 
 test("each figure tells its own kind of difference", () => {
-  const first = [observation([1, -4], captioned("abcd"), detected(["cat", box(0, 0, 10, 10)], ["dog", box(0, 0, 10, 10)]))];
+  const first = [
+    observation(
+      [1, -4],
+      captioned("abcd"),
+      detected(["cat", box(0, 0, 10, 10)], ["dog", box(0, 0, 10, 10)]),
+    ),
+  ];
   const second = [observation([1, -3], captioned("abcx"), detected(["cat", box(0, 0, 10, 5)]))];
   const agreement = agreementOf(first, second);
   expect(agreement).toMatchObject({ exactAnswers: 0, equalCaptions: 0, featureError: 0.25 });
@@ -73,5 +92,10 @@ test("each figure tells its own kind of difference", () => {
 
 test("what cannot be compared has no figure", () => {
   const none = agreementOf([observation([1])], [observation([1, 2])]);
-  expect(none).toMatchObject({ questions: 0, equalCaptions: null, boxIou: null, featureError: null });
+  expect(none).toMatchObject({
+    questions: 0,
+    equalCaptions: null,
+    boxIou: null,
+    featureError: null,
+  });
 });

@@ -18,10 +18,21 @@ const prompts = {
   caption: { prompt: "What does the image describe?", locationGroup: null },
   objects: { prompt: "Locate the objects with category name in the image.", locationGroup: 4 },
   lines: { prompt: "What is the text in the image, with regions?", locationGroup: 8 },
-  mask: { prompt: "What is the polygon mask of region <loc_100><loc_100><loc_600><loc_600>", locationGroup: 2 },
-  region: { prompt: "What does the region <loc_100><loc_50><loc_600><loc_580> describe?", locationGroup: null },
+  mask: {
+    prompt: "What is the polygon mask of region <loc_100><loc_100><loc_600><loc_600>",
+    locationGroup: 2,
+  },
+  region: {
+    prompt: "What does the region <loc_100><loc_50><loc_600><loc_580> describe?",
+    locationGroup: null,
+  },
 } satisfies Record<string, Prompt>;
-const base = { beams: 3, maxTokens: 48, noRepeatNgramSize: 0, lengthPenalty: 1 } satisfies GenerateOptions;
+const base = {
+  beams: 3,
+  maxTokens: 48,
+  noRepeatNgramSize: 0,
+  lengthPenalty: 1,
+} satisfies GenerateOptions;
 
 describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
   let info: ModelInfo;
@@ -31,7 +42,10 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
 
   beforeAll(async () => {
     info = layout === "public" ? nano : { ...nano, folder: await buildStepNano() };
-    model = await loadModel({ list: async () => [info] }, info.id, { executionProviders: ["cpu"], threads: 1 });
+    model = await loadModel({ list: async () => [info] }, info.id, {
+      executionProviders: ["cpu"],
+      threads: 1,
+    });
     reference = await openReference(info.folder);
     const seen = await see(model, await Promise.all([picture(1), picture(2), picture(3, 90, 140)]));
     sights = seen.flatMap((sight) => (sight instanceof Error ? [] : { ...sight, model: "" }));
@@ -88,7 +102,8 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
       const given = await single({ sight: sightAt(0), ...prompts.mask, options: base });
       expect(given.text).toMatch(/^<loc_/);
       expect(given.tokens.map((token) => token.text).join("")).toBe(given.text);
-      for (const { logProbability } of given.tokens) expect(Math.exp(logProbability)).toBeGreaterThan(0);
+      for (const { logProbability } of given.tokens)
+        expect(Math.exp(logProbability)).toBeGreaterThan(0);
       for (const { logProbability } of given.tokens) expect(logProbability).toBeLessThanOrEqual(0);
       expect(given.timings.tokens).toBe(given.tokens.length);
     });
@@ -104,9 +119,18 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
     });
 
     test("tells what exactly made it", async () => {
-      const { model: made, beams } = await single({ sight: sightAt(0), ...prompts.caption, options: { beams: 2 } });
+      const { model: made, beams } = await single({
+        sight: sightAt(0),
+        ...prompts.caption,
+        options: { beams: 2 },
+      });
       expect(beams).toBe(2);
-      expect(made).toMatchObject({ id: "nano", revision: "test", precision: "fp32", executionProvider: "cpu" });
+      expect(made).toMatchObject({
+        id: "nano",
+        revision: "test",
+        precision: "fp32",
+        executionProvider: "cpu",
+      });
       const decoder = layout === "public" ? "decoder_model_merged" : "decoder_step";
       expect(made.files.map((file) => file.path)).toContain(`onnx/${decoder}.onnx`);
       for (const file of made.files) expect(file.sha256).toMatch(/^[0-9a-f]{64}$/);
@@ -114,11 +138,20 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
   });
 
   describe("a batch", () => {
-    const manyOptions = [base, { ...base, beams: 1 }, { ...base, beams: 5, noRepeatNgramSize: 3 }, { ...base, beams: 2, maxTokens: 5 }];
+    const manyOptions = [
+      base,
+      { ...base, beams: 1 },
+      { ...base, beams: 5, noRepeatNgramSize: 3 },
+      { ...base, beams: 2, maxTokens: 5 },
+    ];
 
     test("answers as single calls do, over several images, prompts and options", async () => {
       const asked = sights.flatMap((sight, i) =>
-        Object.values(prompts).map((prompt, k) => ({ sight, ...prompt, options: manyOptions[(i + k) % manyOptions.length] ?? base })),
+        Object.values(prompts).map((prompt, k) => ({
+          sight,
+          ...prompt,
+          options: manyOptions[(i + k) % manyOptions.length] ?? base,
+        })),
       );
       const together = await answer(model, asked);
       expect(together).toHaveLength(asked.length);
@@ -132,10 +165,15 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
     test("goes on for the others when answers end at different times, whatever is forced in whose", async () => {
       const limits = [2, 3, 1, 9, 17, 30];
       const asked = limits.flatMap((maxTokens, i) =>
-        [prompts.mask, prompts.objects].map((prompt) => ({ sight: sightAt(i % 3), ...prompt, options: { ...base, beams: 2, maxTokens } })),
+        [prompts.mask, prompts.objects].map((prompt) => ({
+          sight: sightAt(i % 3),
+          ...prompt,
+          options: { ...base, beams: 2, maxTokens },
+        })),
       );
       const together = await answer(model, asked);
-      for (const [i, prompt] of asked.entries()) expectSame(together[i]?.tokens ?? [], (await single(prompt)).tokens);
+      for (const [i, prompt] of asked.entries())
+        expectSame(together[i]?.tokens ?? [], (await single(prompt)).tokens);
     });
 
     test("of nothing gives nothing", async () => {
@@ -159,8 +197,16 @@ describe.each(["public", "step"] as const)("in the %s layout", (layout) => {
   });
 
   test("refuses a prompt longer than the model's positions", async () => {
-    const prompt = { sight: sightAt(0), prompt: "cat ".repeat(600), locationGroup: null, options: base };
-    await expect(answer(model, [prompt])).rejects.toMatchObject({ code: "INVALID", message: expect.stringContaining("tokens") });
+    const prompt = {
+      sight: sightAt(0),
+      prompt: "cat ".repeat(600),
+      locationGroup: null,
+      options: base,
+    };
+    await expect(answer(model, [prompt])).rejects.toMatchObject({
+      code: "INVALID",
+      message: expect.stringContaining("tokens"),
+    });
   });
 });
 
@@ -174,6 +220,8 @@ function noise(like: Sight | undefined): Sight {
 function expectSame(given: EngineAnswer["tokens"], expected: EngineAnswer["tokens"]): void {
   expect(given.map((token) => token.text)).toEqual(expected.map((token) => token.text));
   given.forEach((token, i) => {
-    expect(Math.abs(token.logProbability - (expected[i]?.logProbability ?? Number.NaN))).toBeLessThan(1e-4);
+    expect(
+      Math.abs(token.logProbability - (expected[i]?.logProbability ?? Number.NaN)),
+    ).toBeLessThan(1e-4);
   });
 }

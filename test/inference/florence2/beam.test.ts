@@ -1,12 +1,24 @@
 import { describe, expect, test } from "vitest";
-import { advance, type SearchRules, startSearch, wantsLocations } from "../../../inference/florence2/beam.ts";
+import {
+  advance,
+  type SearchRules,
+  startSearch,
+  wantsLocations,
+} from "../../../inference/florence2/beam.ts";
 import { answerOf } from "../../../inference/florence2/said.ts";
 import { random } from "./fixtures.ts";
 import { search } from "./reference.ts";
 
 const locations = { first: 5, count: 6 };
 const special = { start: 2, bos: 0, eos: 2, count: 12, locations };
-const defaults: SearchRules = { beams: 3, maxTokens: 10, noRepeatNgramSize: 0, lengthPenalty: 1, earlyStopping: true, locationGroup: null };
+const defaults: SearchRules = {
+  beams: 3,
+  maxTokens: 10,
+  noRepeatNgramSize: 0,
+  lengthPenalty: 1,
+  earlyStopping: true,
+  locationGroup: null,
+};
 type Model = (ids: readonly number[]) => number[];
 
 /** Runs a search over a language model given as a function from a prefix to logits; `isHeadRestricted`: where only locations are wanted, of these only. */
@@ -23,7 +35,11 @@ function run(model: Model, rules: SearchRules, isHeadRestricted = false) {
     restricted += Number(locationsOnly);
     state = advance(state, { rows, locationsOnly }, special);
   }
-  const finished = state.finished.map(({ last, rank, finish }) => ({ ...answerOf(last), rank, finish }));
+  const finished = state.finished.map(({ last, rank, finish }) => ({
+    ...answerOf(last),
+    rank,
+    finish,
+  }));
   return { finished, best: finished[0], restricted };
 }
 
@@ -47,7 +63,13 @@ describe("a search", () => {
   const variants = [1, 2, 3, 5].flatMap((beams) =>
     ([true, false, "never"] as const).flatMap((earlyStopping) =>
       [0, 2, 3].flatMap((noRepeatNgramSize) =>
-        [0, 1, 2].map((lengthPenalty) => ({ ...defaults, beams, earlyStopping, noRepeatNgramSize, lengthPenalty })),
+        [0, 1, 2].map((lengthPenalty) => ({
+          ...defaults,
+          beams,
+          earlyStopping,
+          noRepeatNgramSize,
+          lengthPenalty,
+        })),
       ),
     ),
   );
@@ -103,7 +125,12 @@ describe("a search", () => {
   });
 
   test("that the limit cuts off inside of a group says LENGTH, though its model would rather end", () => {
-    const { best } = run((ids) => [0, 0, ids.length > 2 ? 9 : 0, 0, 0, 8], { ...defaults, beams: 1, maxTokens: 4, locationGroup: 4 });
+    const { best } = run((ids) => [0, 0, ids.length > 2 ? 9 : 0, 0, 0, 8], {
+      ...defaults,
+      beams: 1,
+      maxTokens: 4,
+      locationGroup: 4,
+    });
     expect(best).toMatchObject({ ids: [0, 5, 5, 2], finish: "LENGTH" });
   });
 
@@ -120,18 +147,25 @@ describe("a search", () => {
   });
 
   test("whose model ends by itself exactly at the limit says END", () => {
-    const { best } = run((ids) => (ids.length < 4 ? [0, 0, -9, 9, 8] : [0, 0, 9, 0, 0]), { ...defaults, maxTokens: 4 });
+    const { best } = run((ids) => (ids.length < 4 ? [0, 0, -9, 9, 8] : [0, 0, 9, 0, 0]), {
+      ...defaults,
+      maxTokens: 4,
+    });
     expect(best).toMatchObject({ ids: [0, 3, 3, 2], finish: "END" });
   });
 
   test("never chooses an id that the tokenizer has no text for", () => {
-    const { best } = run((ids) => [0, 0, ids.length === 3 ? 20 : 0, 5, ...Array(8).fill(0), 99], { ...defaults, beams: 1 });
+    const { best } = run((ids) => [0, 0, ids.length === 3 ? 20 : 0, 5, ...Array(8).fill(0), 99], {
+      ...defaults,
+      beams: 1,
+    });
     expect(best?.ids).toEqual([0, 3, 2]);
   });
 
   test("prefers a sure long answer where the length penalty favours length", () => {
     // </s> at once: log(1/2) over 2 tokens; the long way: the same doubt once, then certainty.
-    const model = (ids: readonly number[]) => (ids.length === 2 ? [-99, -99, 5, 4.9] : [-99, -99, ids.length === 8 ? 99 : -99, 9]);
+    const model = (ids: readonly number[]) =>
+      ids.length === 2 ? [-99, -99, 5, 4.9] : [-99, -99, ids.length === 8 ? 99 : -99, 9];
     expect(run(model, { ...defaults, lengthPenalty: 0 }).best?.ids).toHaveLength(2);
     expect(run(model, { ...defaults, lengthPenalty: 1 }).best?.ids).toHaveLength(8);
   });

@@ -21,14 +21,20 @@ describe("a batch", () => {
       if (!alone || alone instanceof Error || !seen || seen instanceof Error) expect.unreachable();
       expect(seen.features).toHaveLength(alone.features.length);
       seen.features.forEach((value, k) => {
-        if (Math.abs(value - (alone.features[k] ?? Number.NaN)) > 1e-4) expect.fail(`image ${i}, feature ${k}`);
+        if (Math.abs(value - (alone.features[k] ?? Number.NaN)) > 1e-4)
+          expect.fail(`image ${i}, feature ${k}`);
       });
     }
   });
 
   test("with a bad image keeps the others, each in its place", async () => {
     const good = await picture(1, 70, 50);
-    const seen = await engine.see("nano", [Buffer.from("no image"), good, good.subarray(0, good.length / 2), good]);
+    const seen = await engine.see("nano", [
+      Buffer.from("no image"),
+      good,
+      good.subarray(0, good.length / 2),
+      good,
+    ]);
     expect(seen[0]).toMatchObject({ code: "SOURCE_UNSUPPORTED" });
     expect(seen[2]).toMatchObject({ code: "SOURCE_CORRUPT" });
     for (const i of [1, 3]) expect(seen[i]).toMatchObject({ size: { width: 70, height: 50 } });
@@ -45,8 +51,12 @@ describe("an engine", () => {
     const [sight] = await engine.see("nano", [await picture(1)]);
     if (!sight || sight instanceof Error) expect.unreachable();
     const prompt = { sight, ...caption, options: {} };
-    await expect(engine.answer("nano", [prompt], AbortSignal.abort())).rejects.toMatchObject({ code: "CANCELED" });
-    await expect(engine.see("nano", [await picture(1)], AbortSignal.abort())).rejects.toMatchObject({ code: "CANCELED" });
+    await expect(engine.answer("nano", [prompt], AbortSignal.abort())).rejects.toMatchObject({
+      code: "CANCELED",
+    });
+    await expect(engine.see("nano", [await picture(1)], AbortSignal.abort())).rejects.toMatchObject(
+      { code: "CANCELED" },
+    );
   });
 
   test("that is closed refuses to load anything again", async () => {
@@ -61,11 +71,16 @@ describe("an engine", () => {
 
   test("never falls back to a provider that it was not given", async () => {
     const unusable = openEngine({ models, executionProviders: ["abacus"] });
-    await expect(unusable.see("nano", [])).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", message: expect.stringContaining("abacus") });
+    await expect(unusable.see("nano", [])).rejects.toMatchObject({
+      code: "MODEL_UNAVAILABLE",
+      message: expect.stringContaining("abacus"),
+    });
     const fallback = openEngine({ models, executionProviders: ["abacus", "cpu"], threads: 1 });
     const [sight] = await fallback.see("nano", [await picture(1)]);
     if (!sight || sight instanceof Error) expect.unreachable();
-    const [answer] = await fallback.answer("nano", [{ sight, ...caption, options: { beams: 1, maxTokens: 4 } }]);
+    const [answer] = await fallback.answer("nano", [
+      { sight, ...caption, options: { beams: 1, maxTokens: 4 } },
+    ]);
     expect(answer?.model.executionProvider).toBe("cpu");
     await fallback.close();
     await unusable.close();

@@ -2,7 +2,9 @@ import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import type { ModelInfo, Models } from "../../../core/ports.ts";
 
-export const nanoFolder = fileURLToPath(new URL("../../../models/florence-2-nano/", import.meta.url));
+export const nanoFolder = fileURLToPath(
+  new URL("../../../models/florence-2-nano/", import.meta.url),
+);
 
 export const nano: ModelInfo = {
   id: "nano",
@@ -26,7 +28,10 @@ export async function picture(seed: number, width = 160, height = 120): Promise<
   const rgb = Buffer.alloc(3 * width * height, 0xee);
   for (let n = 0; n < 6; n += 1) {
     const [left, top] = [Math.floor(next() * width * 0.8), Math.floor(next() * height * 0.8)];
-    const [right, bottom] = [left + Math.floor((next() * width) / 2), top + Math.floor((next() * height) / 2)];
+    const [right, bottom] = [
+      left + Math.floor((next() * width) / 2),
+      top + Math.floor((next() * height) / 2),
+    ];
     const color = [next() * 255, next() * 255, next() * 255];
     for (let y = top; y < Math.min(bottom, height); y += 1) {
       for (let x = left; x < Math.min(right, width); x += 1) rgb.set(color, 3 * (y * width + x));

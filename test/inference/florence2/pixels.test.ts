@@ -4,7 +4,13 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { type Pixels, readPixels, restrictLoaders } from "../../../inference/florence2/pixels.ts";
 import { picture } from "./fixtures.ts";
 
-const format = { width: 24, height: 24, scale: 1 / 255, mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+const format = {
+  width: 24,
+  height: 24,
+  scale: 1 / 255,
+  mean: [0.485, 0.456, 0.406],
+  deviation: [0.229, 0.224, 0.225],
+};
 const plane = format.width * format.height;
 
 beforeAll(restrictLoaders);
@@ -13,7 +19,9 @@ beforeAll(restrictLoaders);
 function colorAt(pixels: Pixels, x: number, y: number): number[] {
   return [0, 1, 2].map((channel) => {
     const value = pixels.values[channel * plane + y * format.width + x] ?? 0;
-    return Math.abs(Math.round((value * (format.deviation[channel] ?? 1) + (format.mean[channel] ?? 0)) * 255)); // no -0
+    return Math.abs(
+      Math.round((value * (format.deviation[channel] ?? 1) + (format.mean[channel] ?? 0)) * 255),
+    ); // no -0
   });
 }
 
@@ -33,11 +41,18 @@ describe("pixels", () => {
     expect(colorAt(pixels, 3, 20)).toEqual([255, 128, 0]);
   });
 
-  test.each(["jpeg", "png", "webp", "gif"] as const)("%s is read, and its own size told", async (type) => {
-    const pixels = await readPixels(await plain("#204060", { width: 50, height: 30 }).toFormat(type).toBuffer(), format);
-    expect(pixels.size).toEqual({ width: 50, height: 30 });
-    for (const [i, byte] of [0x20, 0x40, 0x60].entries()) expect(Math.abs((colorAt(pixels, 5, 5)[i] ?? 0) - byte)).toBeLessThan(4);
-  });
+  test.each(["jpeg", "png", "webp", "gif"] as const)(
+    "%s is read, and its own size told",
+    async (type) => {
+      const pixels = await readPixels(
+        await plain("#204060", { width: 50, height: 30 }).toFormat(type).toBuffer(),
+        format,
+      );
+      expect(pixels.size).toEqual({ width: 50, height: 30 });
+      for (const [i, byte] of [0x20, 0x40, 0x60].entries())
+        expect(Math.abs((colorAt(pixels, 5, 5)[i] ?? 0) - byte)).toBeLessThan(4);
+    },
+  );
 
   // From a stored place to the upright one, as EXIF defines the eight orientations.
   test.each<[number, (x: number, y: number, right: number, bottom: number) => [number, number]]>([
@@ -61,7 +76,10 @@ describe("pixels", () => {
       }
     }
     const jpeg = sharp(rgb, { raw: { ...stored, channels: 3 } }).withMetadata({ orientation });
-    const pixels = await readPixels(await jpeg.jpeg({ quality: 100, chromaSubsampling: "4:4:4" }).toBuffer(), format);
+    const pixels = await readPixels(
+      await jpeg.jpeg({ quality: 100, chromaSubsampling: "4:4:4" }).toBuffer(),
+      format,
+    );
     expect(pixels.size).toEqual(upright);
     for (const [x, y, color] of [
       [4, 4, [255, 0, 0]],
@@ -76,9 +94,15 @@ describe("pixels", () => {
   });
 
   test("what is transparent is white, half of it half", async () => {
-    const clear = await readPixels(await plain("rgba(0, 0, 0, 0)", undefined, 4).png().toBuffer(), format);
+    const clear = await readPixels(
+      await plain("rgba(0, 0, 0, 0)", undefined, 4).png().toBuffer(),
+      format,
+    );
     expect(colorAt(clear, 9, 9)).toEqual([255, 255, 255]);
-    const half = await readPixels(await plain("rgba(0, 0, 0, 0.5)", undefined, 4).png().toBuffer(), format);
+    const half = await readPixels(
+      await plain("rgba(0, 0, 0, 0.5)", undefined, 4).png().toBuffer(),
+      format,
+    );
     expect(colorAt(half, 9, 9)[0]).toBeGreaterThan(125);
     expect(colorAt(half, 9, 9)[0]).toBeLessThan(130);
   });
@@ -89,14 +113,21 @@ describe("pixels", () => {
     const deep = await plain("#336699").toColourspace("rgb16").png().toBuffer();
     expect(colorAt(await readPixels(deep, format), 1, 1)).toEqual([0x33, 0x66, 0x99]);
     const print = await plain("#ffffff").toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer();
-    for (const byte of colorAt(await readPixels(print, format), 1, 1)) expect(byte).toBeGreaterThan(245);
+    for (const byte of colorAt(await readPixels(print, format), 1, 1))
+      expect(byte).toBeGreaterThan(245);
   });
 
   test("of an animation the first frame is seen", async () => {
     const frames = Buffer.concat(
-      await Promise.all(["#ff0000", "#0000ff"].map((color) => plain(color, { width: 8, height: 8 }).raw().toBuffer())),
+      await Promise.all(
+        ["#ff0000", "#0000ff"].map((color) =>
+          plain(color, { width: 8, height: 8 }).raw().toBuffer(),
+        ),
+      ),
     );
-    const gif = sharp(frames, { raw: { width: 8, height: 16, channels: 3, pageHeight: 8 } }).gif({ delay: [100, 100] });
+    const gif = sharp(frames, { raw: { width: 8, height: 16, channels: 3, pageHeight: 8 } }).gif({
+      delay: [100, 100],
+    });
     const pixels = await readPixels(await gif.toBuffer(), format);
     expect(pixels.size).toEqual({ width: 8, height: 8 });
     expect(colorAt(pixels, 12, 20)).toEqual([255, 0, 0]);
@@ -104,7 +135,8 @@ describe("pixels", () => {
 });
 
 describe("bad bytes", () => {
-  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>';
+  const svg =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>';
 
   test.each([
     ["nothing", ""],
@@ -113,28 +145,38 @@ describe("bad bytes", () => {
     ["PDF", "%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj"],
     ["TIFF", "II*\0\x08\0\0\0\0\0"],
   ])("%s is unsupported", async (_, bytes) => {
-    await expect(readPixels(Buffer.from(bytes, "latin1"), format)).rejects.toMatchObject({ code: "SOURCE_UNSUPPORTED" });
+    await expect(readPixels(Buffer.from(bytes, "latin1"), format)).rejects.toMatchObject({
+      code: "SOURCE_UNSUPPORTED",
+    });
   });
 
   test("a whole TIFF is unsupported, too", async () => {
-    await expect(readPixels(await plain("#fff").tiff().toBuffer(), format)).rejects.toMatchObject({ code: "SOURCE_UNSUPPORTED" });
+    await expect(readPixels(await plain("#fff").tiff().toBuffer(), format)).rejects.toMatchObject({
+      code: "SOURCE_UNSUPPORTED",
+    });
   });
 
   test.each([0.3, 0.6, 0.9])("a JPEG that ends after %f of its bytes is corrupt", async (part) => {
     const jpeg = await sharp(await picture(1, 300, 200))
       .jpeg()
       .toBuffer();
-    await expect(readPixels(jpeg.subarray(0, jpeg.length * part), format)).rejects.toMatchObject({ code: "SOURCE_CORRUPT" });
+    await expect(readPixels(jpeg.subarray(0, jpeg.length * part), format)).rejects.toMatchObject({
+      code: "SOURCE_CORRUPT",
+    });
   });
 
   test("a PNG of 16000 × 16000 is refused by its header, before it is decoded", async () => {
     const png = await plain("#fff", { width: 8, height: 8 }).png().toBuffer();
-    await expect(readPixels(announcing(png, 16_000, 16_000), format)).rejects.toMatchObject({ code: "SOURCE_TOO_LARGE" });
+    await expect(readPixels(announcing(png, 16_000, 16_000), format)).rejects.toMatchObject({
+      code: "SOURCE_TOO_LARGE",
+    });
   });
 
   test("a PNG with a side that is too long is refused, however few its pixels", async () => {
     const png = await plain("#fff", { width: 8, height: 8 }).png().toBuffer();
-    await expect(readPixels(announcing(png, 16_385, 1), format)).rejects.toMatchObject({ code: "SOURCE_TOO_LARGE" });
+    await expect(readPixels(announcing(png, 16_385, 1), format)).rejects.toMatchObject({
+      code: "SOURCE_TOO_LARGE",
+    });
   });
 });
 

@@ -20,7 +20,10 @@ export interface ReferenceDecoder {
 
 type Embed = (ids: readonly number[]) => Promise<Float32Array>;
 
-export async function openReferenceDecoder(folder: string, embed: Embed): Promise<ReferenceDecoder> {
+export async function openReferenceDecoder(
+  folder: string,
+  embed: Embed,
+): Promise<ReferenceDecoder> {
   const isStep = existsSync(`${folder}/onnx/decoder_step.onnx`);
   const file = `${folder}/onnx/${isStep ? "decoder_step" : "decoder_model_merged"}.onnx`;
   const graph = await InferenceSession.create(file, { intraOpNumThreads: 1 });
@@ -40,7 +43,8 @@ function wholePrefix(graph: InferenceSession, embed: Embed): ReferenceDecoder["l
     for (const name of graph.inputNames.filter((input) => input.startsWith("past_key_values"))) {
       feeds[name] = new Tensor("float32", new Float32Array(), [1, heads, 0, width / heads]);
     }
-    if (Object.keys(feeds).length !== 4 + 4 * layers) throw new Error("The reference is written for two layers.");
+    if (Object.keys(feeds).length !== 4 + 4 * layers)
+      throw new Error("The reference is written for two layers.");
     const all = floats(await graph.run(feeds), "logits");
     return all.slice(all.length - all.length / ids.length);
   };
@@ -54,7 +58,10 @@ interface Prefix {
 
 /** The step graph with one row and the whole head: every prefix is made of the one before, and keeps a list of vectors of its own. */
 function stepByStep(graph: InferenceSession, embed: Embed): ReferenceDecoder["logitsAfter"] {
-  const sides = Array.from({ length: layers }, (_, layer) => [`${layer}.decoder.key`, `${layer}.decoder.value`]).flat();
+  const sides = Array.from({ length: layers }, (_, layer) => [
+    `${layer}.decoder.key`,
+    `${layer}.decoder.value`,
+  ]).flat();
   const known = new WeakMap<Seen, Map<string, Promise<Prefix>>>();
 
   function prefix(ids: readonly number[], seen: Seen): Promise<Prefix> {
@@ -71,19 +78,32 @@ function stepByStep(graph: InferenceSession, embed: Embed): ReferenceDecoder["lo
       inputs_embeds: new Tensor("float32", await embed(ids.slice(-1)), [1, width]),
       position: new Tensor("int64", [BigInt(ids.length - 1)], [1]),
       encoder_attention_mask: seen.mask,
-      past_bias: new Tensor("float32", [Number.NEGATIVE_INFINITY, ...Array(ids.length - 1).fill(0)], [1, 1, ids.length]),
+      past_bias: new Tensor(
+        "float32",
+        [Number.NEGATIVE_INFINITY, ...Array(ids.length - 1).fill(0)],
+        [1, 1, ids.length],
+      ),
       locations_only: new Tensor("bool", [false], [1]),
     };
     for (const name of sides) {
-      const past = [new Float32Array(width), ...(before?.said.get(name) ?? [])].flatMap((vector) => [...vector]);
-      feeds[`past_key_values.${name}`] = new Tensor("float32", past, [ids.length, heads, width / heads]);
+      const past = [new Float32Array(width), ...(before?.said.get(name) ?? [])].flatMap(
+        (vector) => [...vector],
+      );
+      feeds[`past_key_values.${name}`] = new Tensor("float32", past, [
+        ids.length,
+        heads,
+        width / heads,
+      ]);
       feeds[`past_key_values.${name.replace("decoder", "encoder")}`] = tensor(
         seen.outputs,
         `present.${name.replace("decoder", "encoder")}`,
       );
     }
     const results = await graph.run(feeds);
-    const said = sides.map((name) => [name, [...(before?.said.get(name) ?? []), floats(results, `present.${name}`)]] as const);
+    const said = sides.map(
+      (name) =>
+        [name, [...(before?.said.get(name) ?? []), floats(results, `present.${name}`)]] as const,
+    );
     return { logits: floats(results, "logits"), said: new Map(said) };
   }
 

@@ -42,7 +42,8 @@ const impossible = -1e9; // what the reference writes where a beam must not be c
 
 /** Opens florence-2-nano in either layout. */
 export async function openReference(folder: string) {
-  const open = (graph: string) => InferenceSession.create(`${folder}/onnx/${graph}.onnx`, { intraOpNumThreads: 1 });
+  const open = (graph: string) =>
+    InferenceSession.create(`${folder}/onnx/${graph}.onnx`, { intraOpNumThreads: 1 });
   const embedGraph = await open("embed_tokens");
   const encoderGraph = await open("encoder_model");
   const tokenizer = new Tokenizer(JSON.parse(readFileSync(`${folder}/tokenizer.json`, "utf8")), {});
@@ -54,13 +55,28 @@ export async function openReference(folder: string) {
     return floats(await embedGraph.run({ input_ids: input }), "inputs_embeds");
   }
 
-  async function answer(features: Float32Array, prompt: string, options: ReferenceOptions): Promise<ReferenceAnswer> {
+  async function answer(
+    features: Float32Array,
+    prompt: string,
+    options: ReferenceOptions,
+  ): Promise<ReferenceAnswer> {
     const promptIds = tokenizer.encode(prompt).ids;
     const length = features.length / width + promptIds.length;
     const mask = new Tensor("int64", new BigInt64Array(length).fill(1n), [1, length]);
-    const joined = new Tensor("float32", Float32Array.from([...features, ...(await embed(promptIds))]), [1, length, width]);
-    const seen = { outputs: await encoderGraph.run({ inputs_embeds: joined, attention_mask: mask }), mask };
-    return search(async (ids) => logSoftmax(await decoder.logitsAfter(ids, seen)), options, locations);
+    const joined = new Tensor(
+      "float32",
+      Float32Array.from([...features, ...(await embed(promptIds))]),
+      [1, length, width],
+    );
+    const seen = {
+      outputs: await encoderGraph.run({ inputs_embeds: joined, attention_mask: mask }),
+      mask,
+    };
+    return search(
+      async (ids) => logSoftmax(await decoder.logitsAfter(ids, seen)),
+      options,
+      locations,
+    );
   }
 
   async function close() {
@@ -72,7 +88,8 @@ export async function openReference(folder: string) {
 function logSoftmax(logits: Float32Array): number[] {
   const all = Array.from(logits);
   const largest = Math.max(...all);
-  const normalizer = largest + Math.log(all.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+  const normalizer =
+    largest + Math.log(all.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
   return all.map((logit) => logit - normalizer);
 }
 
@@ -89,20 +106,34 @@ export async function search(
   return options.beams === 1 ? greedy(grouped, options) : beamSearch(grouped, options);
 }
 
-function isInsideGroup(ids: number[], { locationGroup, maxTokens }: ReferenceOptions, { first, count }: Locations): boolean {
+function isInsideGroup(
+  ids: number[],
+  { locationGroup, maxTokens }: ReferenceOptions,
+  { first, count }: Locations,
+): boolean {
   const isLocation = (id: number) => id >= first && id < first + count;
   const last = ids.length - ids.findLastIndex((id) => !isLocation(id)) - 1; // locations since anything else
   return locationGroup !== null && last % locationGroup !== 0 && ids.length < maxTokens;
 }
 
 function amongLocations(all: number[], { first, count }: Locations): number[] {
-  const share = Math.log(all.slice(first, first + count).reduce((sum, value) => sum + Math.exp(value), 0));
-  return all.map((value, id) => (id >= first && id < first + count ? value - share : Number.NEGATIVE_INFINITY));
+  const share = Math.log(
+    all.slice(first, first + count).reduce((sum, value) => sum + Math.exp(value), 0),
+  );
+  return all.map((value, id) =>
+    id >= first && id < first + count ? value - share : Number.NEGATIVE_INFINITY,
+  );
 }
 
-async function greedy(logSoftmaxAfter: (ids: number[]) => Promise<number[]>, options: ReferenceOptions): Promise<ReferenceAnswer> {
+async function greedy(
+  logSoftmaxAfter: (ids: number[]) => Promise<number[]>,
+  options: ReferenceOptions,
+): Promise<ReferenceAnswer> {
   const sequence: Sequence = { ids: [2], logProbabilities: [], score: 0 };
-  while (sequence.ids.length <= options.maxTokens && (sequence.ids.length === 1 || sequence.ids.at(-1) !== eos)) {
+  while (
+    sequence.ids.length <= options.maxTokens &&
+    (sequence.ids.length === 1 || sequence.ids.at(-1) !== eos)
+  ) {
     const raw = await logSoftmaxAfter(sequence.ids);
     const scores = process(raw, sequence.ids, options);
     const token = scores.indexOf(Math.max(...scores));
@@ -112,9 +143,16 @@ async function greedy(logSoftmaxAfter: (ids: number[]) => Promise<number[]>, opt
   return { ids: sequence.ids.slice(1), logProbabilities: sequence.logProbabilities };
 }
 
-async function beamSearch(logSoftmaxAfter: (ids: number[]) => Promise<number[]>, options: ReferenceOptions): Promise<ReferenceAnswer> {
+async function beamSearch(
+  logSoftmaxAfter: (ids: number[]) => Promise<number[]>,
+  options: ReferenceOptions,
+): Promise<ReferenceAnswer> {
   const { beams, maxTokens, lengthPenalty, earlyStopping } = options;
-  let running: Sequence[] = Array.from({ length: beams }, (_, i) => ({ ids: [2], logProbabilities: [], score: i === 0 ? 0 : impossible }));
+  let running: Sequence[] = Array.from({ length: beams }, (_, i) => ({
+    ids: [2],
+    logProbabilities: [],
+    score: i === 0 ? 0 : impossible,
+  }));
   let finished: Sequence[] = [];
   for (let generated = 1; generated <= maxTokens; generated += 1) {
     const candidates: { beam: Sequence; raw: number[]; token: number; score: number }[] = [];
@@ -134,7 +172,10 @@ async function beamSearch(logSoftmaxAfter: (ids: number[]) => Promise<number[]>,
     );
     const isOver = (candidate: Sequence) => candidate.ids.at(-1) === eos || generated === maxTokens;
     running = top
-      .map((candidate) => ({ ...candidate, score: candidate.score + (isOver(candidate) ? impossible : 0) }))
+      .map((candidate) => ({
+        ...candidate,
+        score: candidate.score + (isOver(candidate) ? impossible : 0),
+      }))
       .sort((a, b) => b.score - a.score)
       .slice(0, beams);
     const ended = top
@@ -160,7 +201,9 @@ function process(raw: number[], ids: number[], options: ReferenceOptions): numbe
   if (ids.length === 1) return only(bos);
   const size = options.noRepeatNgramSize;
   if (size === 0) return raw;
-  const grams = ids.map((_, start) => ids.slice(start, start + size).join()).filter((_, start) => start + size <= ids.length);
+  const grams = ids
+    .map((_, start) => ids.slice(start, start + size).join())
+    .filter((_, start) => start + size <= ids.length);
   return raw.map((score, token) => {
     const gram = [...ids, token].slice(-size);
     return gram.length === size && grams.includes(gram.join()) ? Number.NEGATIVE_INFINITY : score;

@@ -19,7 +19,9 @@ describe.each(["float32", "float16"] as const)("a cache of %s", (element) => {
       let questions = 1 + below(4);
       let perQuestion = 1;
       const cache = openSaidCache(names, { rows: questions, heads, width, element });
-      let rows: Row[] = Array.from({ length: questions }, () => Object.fromEntries(names.map((name) => [name, []])));
+      let rows: Row[] = Array.from({ length: questions }, () =>
+        Object.fromEntries(names.map((name) => [name, []])),
+      );
       let places = [...rows.keys()];
       let fresh = 1;
 
@@ -38,25 +40,37 @@ describe.each(["float32", "float16"] as const)("a cache of %s", (element) => {
         expectSame(cache, rows, places);
 
         const leaves = questions > 1 && below(20) === 0 ? below(questions) : null;
-        const left = Array.from({ length: questions }, (_, question) => question).filter((question) => question !== leaves);
+        const left = Array.from({ length: questions }, (_, question) => question).filter(
+          (question) => question !== leaves,
+        );
         const isSame = leaves === null && (step < 2 || perQuestion === beams);
         const count = step < 1 ? 1 : beams;
         const parents = left.flatMap((question) => {
           const isQuiet = below(3) > 0; // often a question's rows just go on
-          return Array.from({ length: count }, (_, row) => question * perQuestion + (isQuiet && isSame ? row : below(perQuestion)));
+          return Array.from(
+            { length: count },
+            (_, row) => question * perQuestion + (isQuiet && isSame ? row : below(perQuestion)),
+          );
         });
         const stands = parents.map((parent) => places[parent] ?? 0);
-        places = count === perQuestion && leaves === null ? cache.reorder(stands) : cache.rebuild(stands);
+        places =
+          count === perQuestion && leaves === null ? cache.reorder(stands) : cache.rebuild(stands);
         rows = parents.map((parent) => structuredClone(rows[parent] ?? {}));
         if (leaves === null)
-          expect(places.map((place) => Math.floor(place / count))).toEqual(parents.map((parent) => Math.floor(parent / perQuestion)));
+          expect(places.map((place) => Math.floor(place / count))).toEqual(
+            parents.map((parent) => Math.floor(parent / perQuestion)),
+          );
         [questions, perQuestion] = [left.length, count];
         expectSame(cache, rows, places);
       }
     }
   });
 
-  function expectSame(cache: ReturnType<typeof openSaidCache>, rows: readonly Row[], places: readonly number[]): void {
+  function expectSame(
+    cache: ReturnType<typeof openSaidCache>,
+    rows: readonly Row[],
+    places: readonly number[],
+  ): void {
     const past = cache.past();
     for (const name of names) {
       const { data, dims } = past[`past_key_values.${name}`] ?? expect.unreachable();
@@ -75,7 +89,9 @@ describe.each(["float32", "float16"] as const)("a cache of %s", (element) => {
 
 test("rows that only change places move nothing", () => {
   const cache = openSaidCache(["k"], { rows: 3, heads, width, element: "float32" });
-  const said = () => ({ "present.k": { data: Float32Array.from({ length: 3 * width }, (_, i) => i), dims: [3, width] } });
+  const said = () => ({
+    "present.k": { data: Float32Array.from({ length: 3 * width }, (_, i) => i), dims: [3, width] },
+  });
   cache.append(said());
   cache.append(said());
   const before = Array.from(cache.past()["past_key_values.k"]?.data ?? [], Number);
@@ -85,6 +101,8 @@ test("rows that only change places move nothing", () => {
 
 test("new keys of another size are refused", () => {
   const cache = openSaidCache(["k"], { rows: 2, heads, width, element: "float32" });
-  expect(() => cache.append({ "present.k": { data: new Uint16Array(2 * width), dims: [2, width] } })).toThrow("k have another size");
+  expect(() =>
+    cache.append({ "present.k": { data: new Uint16Array(2 * width), dims: [2, width] } }),
+  ).toThrow("k have another size");
   expect(() => cache.append({})).toThrow("k have another size");
 });

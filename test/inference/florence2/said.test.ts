@@ -1,8 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { answerOf, repeatsOf, type Said, say, startSaying } from "../../../inference/florence2/said.ts";
+import {
+  answerOf,
+  repeatsOf,
+  type Said,
+  say,
+  startSaying,
+} from "../../../inference/florence2/said.ts";
 
 function saying([start = 2, ...tokens]: readonly number[]): Said {
-  return tokens.reduce((last: Said, token, i) => say(last, { token, logProbability: -i }), startSaying(start));
+  return tokens.reduce(
+    (last: Said, token, i) => say(last, { token, logProbability: -i }),
+    startSaying(start),
+  );
 }
 
 test("what was said is told in order, without the start token", () => {
@@ -13,7 +22,8 @@ test("what was said is told in order, without the start token", () => {
 });
 
 describe("the repeats", () => {
-  const repeats = (sequence: number[], size: number) => [...new Set(repeatsOf(saying(sequence), size))].sort((a, b) => a - b);
+  const repeats = (sequence: number[], size: number) =>
+    [...new Set(repeatsOf(saying(sequence), size))].sort((a, b) => a - b);
 
   test("are the tokens that would complete a run a second time", () => {
     expect(repeats([1, 2, 3, 1, 2], 3)).toEqual([3]);

@@ -20,7 +20,10 @@ let engines: Engine[];
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), "vedere-hosting-"));
   [aliases, warnings, engines] = [[], [], []];
-  const files = openModels(modelPlaces({ dataDir, model: null, precisions: null, executionProviders: ["cpu"] }), async () => aliases);
+  const files = openModels(
+    modelPlaces({ dataDir, model: null, precisions: null, executionProviders: ["cpu"] }),
+    async () => aliases,
+  );
   models = { list: () => files.list({ isFresh: true }) };
 });
 afterEach(async () => {
@@ -29,7 +32,12 @@ afterEach(async () => {
 });
 
 function open(setup: Partial<EngineSetup> = {}): Engine {
-  const engine = openEngine({ models, threads: 1, warn: (message, fields) => warnings.push({ message, fields }), ...setup });
+  const engine = openEngine({
+    models,
+    threads: 1,
+    warn: (message, fields) => warnings.push({ message, fields }),
+    ...setup,
+  });
   engines.push(engine);
   return engine;
 }
@@ -44,12 +52,18 @@ function add(id: string, revision: number, defaults: GenerateOptions = {}): stri
 async function ask(engine: Engine, model: string, options: GenerateOptions = {}) {
   const [sight] = await engine.see(model, [await picture(1)]);
   if (!sight || sight instanceof Error) throw sight ?? new Error("Nothing was seen.");
-  const prompt = { sight, prompt: "What does the image describe?", locationGroup: null, options: { maxTokens: 4, ...options } };
+  const prompt = {
+    sight,
+    prompt: "What does the image describe?",
+    locationGroup: null,
+    options: { maxTokens: 4, ...options },
+  };
   const [answer] = await engine.answer(model, [prompt]);
   return answer ?? expect.unreachable();
 }
 
-const hosted = (engine: Engine) => engine.hosted().map(({ id, revision, state }) => `${id}@${revision} ${state}`);
+const hosted = (engine: Engine) =>
+  engine.hosted().map(({ id, revision, state }) => `${id}@${revision} ${state}`);
 
 test("a model that is held stays what it is while a newer revision takes its id, and goes when it is released", async () => {
   add("tuned", 1);
@@ -86,11 +100,18 @@ test("what was seen is asked about by the model that saw it, whatever its name m
   const [sight] = await engine.see("tuned", [await picture(1)]);
   if (!sight || sight instanceof Error) return expect.unreachable();
   add("tuned", 2);
-  const prompt = { sight, prompt: "What does the image describe?", locationGroup: null, options: { maxTokens: 4 } };
+  const prompt = {
+    sight,
+    prompt: "What does the image describe?",
+    locationGroup: null,
+    options: { maxTokens: 4 },
+  };
   expect((await engine.answer("tuned", [prompt]))[0]?.model.revision).toBe("1");
   const [other] = await engine.see("tuned", [await picture(1)]);
   if (!other || other instanceof Error) return expect.unreachable();
-  await expect(engine.answer("tuned", [prompt, { ...prompt, sight: other }])).rejects.toMatchObject({ code: "INTERNAL" });
+  await expect(engine.answer("tuned", [prompt, { ...prompt, sight: other }])).rejects.toMatchObject(
+    { code: "INTERNAL" },
+  );
 });
 
 test("with little memory, models make room for each other, and come back", async () => {
@@ -107,7 +128,10 @@ test("with little memory, models make room for each other, and come back", async
 test("a model that is larger than the memory for models is refused, and others are not", async () => {
   add("a", 1);
   const engine = open({ memoryBytes: 1e6 });
-  await expect(engine.hold("a")).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", message: expect.stringContaining("1 MB") });
+  await expect(engine.hold("a")).rejects.toMatchObject({
+    code: "MODEL_UNAVAILABLE",
+    message: expect.stringContaining("1 MB"),
+  });
   expect(hosted(engine)).toEqual(["a@1 FAILED"]);
 });
 
@@ -123,7 +147,10 @@ test("a newest revision that cannot be loaded leaves the id to the one before it
   expect(reason).toContain("encoder_model.onnx");
   expect(reason).not.toContain(dataDir);
   await expect(engine.hold("prod")).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE" });
-  expect(warnings).toContainEqual({ message: "a model could not be loaded", fields: expect.objectContaining({ model: "tuned@2" }) });
+  expect(warnings).toContainEqual({
+    message: "a model could not be loaded",
+    fields: expect.objectContaining({ model: "tuned@2" }),
+  });
 });
 
 test("a model whose folder is deleted goes on until it is unloaded, and then says that it is gone", async () => {
@@ -136,7 +163,10 @@ test("a model whose folder is deleted goes on until it is unloaded, and then say
   rmSync(folder, { recursive: true });
   expect((await ask(engine, "a")).model.id).toBe("a");
   await ask(engine, "b");
-  await expect(engine.hold("a")).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", message: expect.stringContaining("gone") });
+  await expect(engine.hold("a")).rejects.toMatchObject({
+    code: "MODEL_UNAVAILABLE",
+    message: expect.stringContaining("gone"),
+  });
   await expect(engine.hold("c")).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
 });
 
@@ -149,16 +179,25 @@ test("every model has its own defaults, and a request overrides them", async () 
   expect([brief.beams, wide.beams]).toEqual([2, 3]);
   expect(brief.tokens.length).toBeLessThanOrEqual(2);
   expect(wide.tokens.length).toBeGreaterThan(2);
-  expect(await ask(engine, "wide", { beams: 1, maxTokens: 3 })).toMatchObject({ beams: 1, finish: "LENGTH" });
+  expect(await ask(engine, "wide", { beams: 1, maxTokens: 3 })).toMatchObject({
+    beams: 1,
+    finish: "LENGTH",
+  });
 });
 
 test("a fallback to another execution provider of the list is warned of, and told with the model", async () => {
   const engine = open({ executionProviders: ["abacus", "cpu"] });
   expect((await ask(engine, "florence-2-nano")).model.executionProvider).toBe("cpu");
   expect(engine.hosted()).toMatchObject([
-    { state: "READY", executionProvider: "cpu", message: expect.stringMatching(/runs on cpu.*abacus/) },
+    {
+      state: "READY",
+      executionProvider: "cpu",
+      message: expect.stringMatching(/runs on cpu.*abacus/),
+    },
   ]);
-  expect(warnings.map(({ message }) => message)).toEqual(["a model runs on another execution provider than the preferred one"]);
+  expect(warnings.map(({ message }) => message)).toEqual([
+    "a model runs on another execution provider than the preferred one",
+  ]);
   const strict = open({ executionProviders: ["abacus"] });
   await expect(strict.hold("florence-2-nano")).rejects.toMatchObject({
     code: "MODEL_UNAVAILABLE",
@@ -169,10 +208,14 @@ test("a fallback to another execution provider of the list is warned of, and tol
 
 test("what is hosted is told while it changes", async () => {
   const states: string[][] = [];
-  const engine: Engine = open({ onChange: () => states.push(engine.hosted().map(({ state }) => state)) });
+  const engine: Engine = open({
+    onChange: () => states.push(engine.hosted().map(({ state }) => state)),
+  });
   const held = await engine.hold("florence-2-nano");
   held.release();
   expect(states).toEqual([["LOADING"], ["READY"]]);
   const [info] = await models.list();
-  expect(engine.hosted()[0]?.memoryBytes).toBeGreaterThanOrEqual(info ? await filesBytes(info) : Number.NaN);
+  expect(engine.hosted()[0]?.memoryBytes).toBeGreaterThanOrEqual(
+    info ? await filesBytes(info) : Number.NaN,
+  );
 });

@@ -21,7 +21,9 @@ describe("tokens", () => {
   test("a prompt stands between <s> and </s>, its locations one token each", () => {
     const ids = tokens.encode("What is the region <loc_0><loc_1><loc_998><loc_999>?");
     expect([ids[0], ids.at(-1)]).toEqual([tokens.bos, tokens.eos]);
-    expect(textsOf(ids)).toEqual(expect.arrayContaining(["<loc_0>", "<loc_1>", "<loc_998>", "<loc_999>"]));
+    expect(textsOf(ids)).toEqual(
+      expect.arrayContaining(["<loc_0>", "<loc_1>", "<loc_998>", "<loc_999>"]),
+    );
   });
 
   test.each([
@@ -66,8 +68,14 @@ describe("tokens", () => {
 
   test("a tokenizer of another kind is refused, not misread", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "vedere-tokens-"));
-    await writeFile(path.join(folder, "tokenizer.json"), JSON.stringify({ model: { type: "WordPiece" }, decoder: { type: "WordPiece" } }));
-    await expect(openTokens(folder)).rejects.toMatchObject({ code: "MODEL_UNAVAILABLE", message: expect.stringContaining("byte-level") });
+    await writeFile(
+      path.join(folder, "tokenizer.json"),
+      JSON.stringify({ model: { type: "WordPiece" }, decoder: { type: "WordPiece" } }),
+    );
+    await expect(openTokens(folder)).rejects.toMatchObject({
+      code: "MODEL_UNAVAILABLE",
+      message: expect.stringContaining("byte-level"),
+    });
     await rm(folder, { recursive: true });
   });
 });

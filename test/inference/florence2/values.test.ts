@@ -13,15 +13,22 @@ describe("float16", () => {
   });
 
   test("numbers are those of IEEE 754, rounded to the nearest, ties to even", () => {
-    expect(Array.from(fromFloat16(Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00)))).toEqual([
-      1,
-      -2,
-      65_504,
-      2 ** -24,
-      Number.POSITIVE_INFINITY,
+    expect(Array.from(fromFloat16(Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00)))).toEqual(
+      [1, -2, 65_504, 2 ** -24, Number.POSITIVE_INFINITY],
+    );
+    const halfway = Float32Array.of(
+      1 + 2 ** -11,
+      1 + 3 * 2 ** -11,
+      1 + 2 ** -11 + 2 ** -20,
+      65_520,
+      1e9,
+      2 ** -25,
+      3 * 2 ** -26,
+      -1e-12,
+    );
+    expect(Array.from(toFloat16(halfway))).toEqual([
+      0x3c00, 0x3c02, 0x3c01, 0x7c00, 0x7c00, 0x0000, 0x0001, 0x8000,
     ]);
-    const halfway = Float32Array.of(1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -11 + 2 ** -20, 65_520, 1e9, 2 ** -25, 3 * 2 ** -26, -1e-12);
-    expect(Array.from(toFloat16(halfway))).toEqual([0x3c00, 0x3c02, 0x3c01, 0x7c00, 0x7c00, 0x0000, 0x0001, 0x8000]);
     expect(fromFloat16(toFloat16(Float32Array.of(Number.NaN)))[0]).toBeNaN();
   });
 });
@@ -43,16 +50,23 @@ describe("gatherRows", () => {
   });
 
   test("keeps the kind of numbers, and the place of a view in its buffer", () => {
-    const halves = { data: new Uint16Array(Uint16Array.of(9, 1, 2, 3, 4).buffer, 2, 4), dims: [4, 1] };
+    const halves = {
+      data: new Uint16Array(Uint16Array.of(9, 1, 2, 3, 4).buffer, 2, 4),
+      dims: [4, 1],
+    };
     expect(gatherRows(halves, [3, 1, 1], allocate).data).toEqual(Uint16Array.of(4, 2, 2));
     expect(gatherRows(halves, [1, 3], allocate).data).toEqual(Uint16Array.of(2, 4));
-    expect(gatherRows({ data: BigInt64Array.of(1n, 2n), dims: [2] }, [1, 0], allocate).data).toEqual(BigInt64Array.of(2n, 1n));
+    expect(
+      gatherRows({ data: BigInt64Array.of(1n, 2n), dims: [2] }, [1, 0], allocate).data,
+    ).toEqual(BigInt64Array.of(2n, 1n));
   });
 
   test("takes caches that are still empty", () => {
-    expect(gatherRows({ data: new Float32Array(), dims: [1, 8, 0, 16] }, [0, 0], allocate)).toEqual({
-      data: new Float32Array(),
-      dims: [2, 8, 0, 16],
-    });
+    expect(gatherRows({ data: new Float32Array(), dims: [1, 8, 0, 16] }, [0, 0], allocate)).toEqual(
+      {
+        data: new Float32Array(),
+        dims: [2, 8, 0, 16],
+      },
+    );
   });
 });

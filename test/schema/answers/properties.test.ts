@@ -23,36 +23,72 @@ interface Found {
 
 const grammars: Record<string, (raw: string, size: Size) => Found> = {
   text(raw) {
-    return { boxes: [], points: [], locationCount: 0, spans: [], remainder: readText(raw).remainder };
+    return {
+      boxes: [],
+      points: [],
+      locationCount: 0,
+      spans: [],
+      remainder: readText(raw).remainder,
+    };
   },
   regionText(raw, size) {
     const { region, remainder } = readRegionText(raw, size);
-    return { boxes: region ? [region] : [], points: [], locationCount: region ? 4 : 0, spans: null, remainder };
+    return {
+      boxes: region ? [region] : [],
+      points: [],
+      locationCount: region ? 4 : 0,
+      spans: null,
+      remainder,
+    };
   },
   boxes(raw, size) {
     const { items, remainder } = readBoxes(raw, size);
     const placed = items.flatMap((group) => group.boxes);
     const spans = placed.flatMap((item) => item.spans);
-    return { boxes: placed.map((item) => item.box), points: [], locationCount: placed.length * 4, spans, remainder };
+    return {
+      boxes: placed.map((item) => item.box),
+      points: [],
+      locationCount: placed.length * 4,
+      spans,
+      remainder,
+    };
   },
   quads(raw, size) {
     const { items, remainder } = readQuads(raw, size);
     const points = items.flatMap((line) => line.quad.points);
     const spans = items.flatMap((line) => line.spans);
-    return { boxes: items.map((line) => line.box), points, locationCount: points.length * 2, spans, remainder };
+    return {
+      boxes: items.map((line) => line.box),
+      points,
+      locationCount: points.length * 2,
+      spans,
+      remainder,
+    };
   },
   polygons(raw, size) {
     const { items, remainder } = readPolygons(raw, size);
     const points = items.flatMap((item) => pointsIn(item.polygons));
     const spans = items.flatMap((item) => item.spans);
-    return { boxes: items.map((item) => item.box), points, locationCount: points.length * 2, spans, remainder };
+    return {
+      boxes: items.map((item) => item.box),
+      points,
+      locationCount: points.length * 2,
+      spans,
+      remainder,
+    };
   },
   objects(raw, size) {
     const { items, remainder } = readObjects(raw, size);
     const points = items.flatMap((item) => pointsIn(item.polygons ?? []));
     const boxCount = items.filter((item) => item.polygons === null).length;
     const spans = items.flatMap((item) => item.spans);
-    return { boxes: items.map((item) => item.box), points, locationCount: boxCount * 4 + points.length * 2, spans, remainder };
+    return {
+      boxes: items.map((item) => item.box),
+      points,
+      locationCount: boxCount * 4 + points.length * 2,
+      spans,
+      remainder,
+    };
   },
 };
 
@@ -65,7 +101,8 @@ for (const [name, read] of Object.entries(grammars)) {
         if (!spans) return;
         expect(spans.length).toBe(locationCount);
         expect(new Set(spans.map((span) => span.start)).size).toBe(locationCount);
-        for (const { start, end } of spans) expect(raw.slice(start, end)).toMatch(/^<loc_\d{1,3}>$/);
+        for (const { start, end } of spans)
+          expect(raw.slice(start, end)).toMatch(/^<loc_\d{1,3}>$/);
       }),
       { numRuns: 400 },
     );
@@ -105,7 +142,8 @@ for (const [name, read] of Object.entries(grammars)) {
 test("a text span is where the text stands", () => {
   fc.assert(
     fc.property(rawText, imageSize, (raw, size) => {
-      const at = (spans: readonly Span[]) => spans.map(({ start, end }) => raw.slice(start, end)).join("\n");
+      const at = (spans: readonly Span[]) =>
+        spans.map(({ start, end }) => raw.slice(start, end)).join("\n");
       expect(at(readText(raw).spans)).toBe(readText(raw).text);
       expect(at(readRegionText(raw, size).spans)).toBe(readRegionText(raw, size).text);
       for (const line of readQuads(raw, size).items) expect(at(line.textSpans)).toBe(line.text);
@@ -114,7 +152,10 @@ test("a text span is where the text stands", () => {
 });
 
 test("a bin survives the way to pixels and back, for any image", () => {
-  const side = fc.oneof(fc.integer({ min: 1, max: 16_384 }), fc.double({ min: 0.01, max: 1e6, noNaN: true }));
+  const side = fc.oneof(
+    fc.integer({ min: 1, max: 16_384 }),
+    fc.double({ min: 0.01, max: 1e6, noNaN: true }),
+  );
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 999 }), side, (bin, side) => {
       expect(quantize(dequantize(bin, side), side)).toBe(bin);
@@ -125,11 +166,15 @@ test("a bin survives the way to pixels and back, for any image", () => {
 
 test("a pixel's bin is one of the thousand, and its centre at most a bin away", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 16_384 }), fc.double({ min: 0, max: 1, noNaN: true }), (side, part) => {
-      const bin = quantize(part * side, side);
-      expect(Number.isInteger(bin) && bin >= 0 && bin <= 999).toBe(true);
-      expect(Math.abs(dequantize(bin, side) - part * side)).toBeLessThanOrEqual(side / 1000);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 16_384 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (side, part) => {
+        const bin = quantize(part * side, side);
+        expect(Number.isInteger(bin) && bin >= 0 && bin <= 999).toBe(true);
+        expect(Math.abs(dequantize(bin, side) - part * side)).toBeLessThanOrEqual(side / 1000);
+      },
+    ),
   );
 });
 

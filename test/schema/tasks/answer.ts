@@ -1,10 +1,14 @@
 import type { AnswerToken, RawAnswer } from "../../../schema/answer.ts";
 
 /** An answer of which each token has a probability of its own. */
-export function answerOf(...tokens: readonly (readonly [text: string, probability: number])[]): RawAnswer {
+export function answerOf(
+  ...tokens: readonly (readonly [text: string, probability: number])[]
+): RawAnswer {
   return {
     text: tokens.map(([text]) => text).join(""),
-    tokens: tokens.map(([text, probability]): AnswerToken => ({ text, logProbability: Math.log(probability) })),
+    tokens: tokens.map(
+      ([text, probability]): AnswerToken => ({ text, logProbability: Math.log(probability) }),
+    ),
     finish: "END",
   };
 }

@@ -24,6 +24,9 @@ test.each<[TaskName, Readonly<Record<string, unknown>>, number | null]>([
   ["PROMPT", { text: "Say.", grammar: "BOXES" }, 2],
   ["PROMPT", { text: "Say.", grammar: "QUADS" }, 8],
   ["PROMPT", { text: "Say.", grammar: "POLYGONS" }, 2],
-])("the locations of an answer to %s %j come in groups as its grammar reads them: %s", (name, input, group) => {
-  expect(ask(name, input).locationGroup).toBe(group);
-});
+])(
+  "the locations of an answer to %s %j come in groups as its grammar reads them: %s",
+  (name, input, group) => {
+    expect(ask(name, input).locationGroup).toBe(group);
+  },
+);

@@ -13,7 +13,11 @@ const questions: readonly [field: string, input: Record<string, unknown>, prompt
   ["detectObjects", {}, "Locate the objects with category name in the image."],
   ["detectObjects", { labels: null }, "Locate the objects with category name in the image."],
   ["detectObjects", { labels: ["cat"] }, "Locate cat in the image."],
-  ["detectObjects", { labels: ["cat", "a green car", "dog"] }, "Locate cat <and> a green car <and> dog in the image."],
+  [
+    "detectObjects",
+    { labels: ["cat", "a green car", "dog"] },
+    "Locate cat <and> a green car <and> dog in the image.",
+  ],
   ["describeRegions", {}, "Locate the objects in the image, with their descriptions."],
   ["proposeRegions", {}, "Locate the region proposals in the image."],
   ["groundPhrases", { caption: "A cat." }, "Locate the phrases in the caption: A cat."],
@@ -28,10 +32,13 @@ const questions: readonly [field: string, input: Record<string, unknown>, prompt
   ["prompt", { text: "<MedVQA> <loc_5>", grammar: "TEXT" }, "<MedVQA> <loc_5>"],
 ];
 
-test.each(questions)("%s %j asks the model's own sentence, without preparation", (field, input, prompt) => {
-  expect(taskOf(field).prepare(input)).toBeNull();
-  expect(taskOf(field).ask(input, size, null).prompt).toBe(prompt);
-});
+test.each(questions)(
+  "%s %j asks the model's own sentence, without preparation",
+  (field, input, prompt) => {
+    expect(taskOf(field).prepare(input)).toBeNull();
+    expect(taskOf(field).ask(input, size, null).prompt).toBe(prompt);
+  },
+);
 
 test("a region asks the same in pixels and normalized, and comes back in pixels inside the image", () => {
   const normalized = { x0: 0.0525, y0: 0.3325, x1: 1 + 1e-7, y1: 0.7745, unit: "NORMALIZED" };
@@ -47,13 +54,21 @@ describe("grounding without a caption", () => {
   test.each([{}, { caption: null }])("%j asks for the model's brief caption first", (input) => {
     const prepare = task.prepare(input);
     expect(prepare?.prompt).toBe("What does the image describe?");
-    expect(prepare?.read(certain("A cat."), size).result).toEqual({ type: "CaptionResult", text: "A cat.", score: 1 });
+    expect(prepare?.read(certain("A cat."), size).result).toEqual({
+      type: "CaptionResult",
+      text: "A cat.",
+      score: 1,
+    });
   });
 
   test("grounds the caption that came back, without what is no word in it", () => {
     const question = task.ask({}, size, " A cat.<loc_5>\n");
     expect(question.prompt).toBe("Locate the phrases in the caption: A cat.");
-    expect(question.read(certain(""), size).result).toEqual({ type: "GroundingResult", caption: "A cat.", phrases: [] });
+    expect(question.read(certain(""), size).result).toEqual({
+      type: "GroundingResult",
+      caption: "A cat.",
+      phrases: [],
+    });
   });
 
   test("is not asked before the caption is there", () => {
@@ -81,7 +96,9 @@ describe("a grounded phrase's place in the caption", () => {
   });
 
   test("is null where the model gave boxes without words", () => {
-    const { result } = taskOf("groundPhrases").ask({ caption: "a cat" }, size, null).read(certain(box), size);
+    const { result } = taskOf("groundPhrases")
+      .ask({ caption: "a cat" }, size, null)
+      .read(certain(box), size);
     expect(result).toMatchObject({ phrases: [{ text: "", start: null, end: null }] });
   });
 });

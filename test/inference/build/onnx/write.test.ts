@@ -19,7 +19,12 @@ test("a graph whose weights lie beside it computes what it computes in one file"
     const count = (bytes: number) => {
       written += bytes;
     };
-    await writeGraph(file, visionGraph(shape, checkpoint, arithmeticOf("fp32")), count, fileBytesMax);
+    await writeGraph(
+      file,
+      visionGraph(shape, checkpoint, arithmeticOf("fp32")),
+      count,
+      fileBytesMax,
+    );
     const session = await InferenceSession.create(file, { logSeverityLevel: 3 });
     const { image_features } = await session.run({ pixel_values: pixels });
     return { features: image_features?.data, written };
