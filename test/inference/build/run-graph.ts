@@ -4,6 +4,7 @@ import path from "node:path";
 import { InferenceSession, type Tensor } from "onnxruntime-node";
 import type { Graph } from "../../../inference/build/onnx/graph.ts";
 import { writeGraph } from "../../../inference/build/onnx/write.ts";
+import { exactInt8 } from "../../../inference/florence2/graph.ts";
 
 export type RunGraph = (
   inputs: Record<string, Tensor>,
@@ -15,7 +16,10 @@ export async function openGraph(graph: Graph): Promise<RunGraph> {
   try {
     const file = path.join(folder, "graph.onnx");
     await writeGraph(file, graph);
-    const session = await InferenceSession.create(file, { logSeverityLevel: 3 });
+    const session = await InferenceSession.create(file, {
+      logSeverityLevel: 3,
+      extra: exactInt8,
+    });
     return (inputs) => session.run(inputs);
   } finally {
     await rm(folder, { recursive: true });
