@@ -1,3 +1,4 @@
+import type { LookupAddress } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { buildConnector } from "undici";
 import { AppError } from "../core/errors.ts";
@@ -10,6 +11,8 @@ export interface EgressSettings {
   readonly lookup: LookupFunction;
 }
 
+type FoundAddresses = string | LookupAddress[];
+
 /**
  * A connector for undici that reaches public addresses only: it connects where every address of the name is public, and checks once more
  * whom the socket has reached. Literal addresses are not looked up: check them before. Fails with AppError SOURCE_BLOCKED, as the cause of
@@ -17,11 +20,13 @@ export interface EgressSettings {
  */
 export function guardedConnector(settings: EgressSettings): buildConnector.connector {
   const isRefused = (address: string) => !settings.allowPrivate && specialRangeOf(address) !== null;
+  // Node calls back outside any promise: what is thrown there ends the process.
   const lookup: LookupFunction = (hostname, options, callback) => {
-    settings.lookup(hostname, { ...options, all: true }, (error, found) => {
-      const addresses = typeof found === "string" ? [] : found;
+    settings.lookup(hostname, { ...options, all: true }, (error, found?: FoundAddresses) => {
+      if (error) return callback(error, []); // `found` is undefined then, whatever node's types declare
+      const addresses = Array.isArray(found) ? found : [];
       const [first] = addresses;
-      if (error || !first) return callback(error ?? new Error("The name has no address."), []);
+      if (!first) return callback(new Error("The name has no address."), []);
       if (addresses.some(({ address }) => isRefused(address)))
         return callback(new Error("refused", { cause: blocked(notPublic) }), []);
       if (options.all) callback(null, addresses);

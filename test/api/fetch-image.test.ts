@@ -1,3 +1,4 @@
+import { lookup } from "node:dns";
 import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, type LookupFunction, Socket } from "node:net";
 import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
@@ -5,14 +6,18 @@ import { type FetchSettings, fetchImage } from "../../api/fetch-image.ts";
 import { guardedConnector } from "../../api/guarded-connector.ts";
 import type { AppError } from "../../core/errors.ts";
 
-/** Answers names from a table, as a resolver in the caller's hands could. */
+/** Answers names from a table, as a resolver in the caller's hands could; refuses others as node does: with the error alone. */
 function resolver(names: Readonly<Record<string, readonly string[]>>): LookupFunction {
   return (hostname, _options, callback) => {
-    const addresses = (names[hostname] ?? []).map((address) => ({
+    const addresses = names[hostname]?.map((address) => ({
       address,
       family: address.includes(":") ? 6 : 4,
     }));
-    process.nextTick(() => callback(null, addresses));
+    const unknown = Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), {
+      ...{ errno: -3008, code: "ENOTFOUND", syscall: "getaddrinfo", hostname },
+    });
+    const answer: unknown[] = addresses ? [null, addresses] : [unknown];
+    process.nextTick(() => Reflect.apply(callback, undefined, answer));
   };
 }
 
@@ -124,6 +129,35 @@ test("a socket that reached a private address all the same is cut before a byte 
 
 test("a name without an address cannot be reached", async () => {
   expect(await codeOf("https://nowhere.test/", guarded)).toBe("SOURCE_UNREACHABLE");
+  const empty = { ...guarded, lookup: resolver({ "empty.test": [] }) };
+  expect(await codeOf("https://empty.test/", empty)).toBe("SOURCE_UNREACHABLE");
+});
+
+test.each([
+  ["a name that nobody has", "no-such-host.invalid", "ENOTFOUND"],
+  ["a name that is too long to be one", `${"x".repeat(300)}.invalid`, ""],
+])("%s is told as unreachable by node's own resolver", async (_what, host, code) => {
+  for (const allowPrivate of [false, true])
+    await expect(
+      fetchImage(`https://${host}/`, { ...guarded, allowPrivate, totalMs: 10_000, lookup }),
+    ).rejects.toMatchObject({
+      code: "SOURCE_UNREACHABLE",
+      message: expect.stringContaining(code),
+    });
+});
+
+test("the fake resolver refuses as node's own does", async () => {
+  const answerOf = (resolve: LookupFunction) =>
+    new Promise<unknown[]>((settle) => {
+      resolve("no-such-host.invalid", { all: true }, (...answer) => settle(answer));
+    });
+  const [error, ...rest] = await answerOf(resolver({}));
+  const [nodeError, ...nodeRest] = await answerOf(lookup);
+  expect({ ...(error as object), message: (error as Error).message }).toEqual({
+    ...(nodeError as object),
+    message: (nodeError as Error).message,
+  });
+  expect(rest).toEqual(nodeRest);
 });
 
 test("the bytes of an image come back as they are, uncompressed and without credentials or cookies", async () => {

@@ -299,6 +299,19 @@ describe("retries", () => {
     );
   });
 
+  test("a host name that does not resolve is a failed attempt, with node's own resolver", async () => {
+    await createEndpoint({ url: "https://no-such-host.invalid/hook" });
+    await endedRun();
+    for (const allowPrivate of [true, false]) {
+      await openForTest(allowPrivate).drain();
+      clock.advance(day);
+    }
+    const [delivery] = await listed();
+    expect(delivery).toMatchObject({ status: "PENDING" });
+    const error = "It could not be reached (ENOTFOUND).";
+    expect(delivery.attempts).toMatchObject([{ error }, { error }]);
+  });
+
   test("what is logged of an attempt carries no secret", async () => {
     receiver.answer = (response) =>
       response.writeHead(200, { "set-cookie": "session=1", "x-other": "yes" }).end();
