@@ -151,4 +151,7 @@ export const migrations: readonly string[] = [
   CREATE INDEX webhook_deliveries_of_run ON webhook_deliveries (tenant_id, run_id);
   CREATE INDEX webhook_deliveries_due ON webhook_deliveries (due_at) WHERE due_at IS NOT NULL;
   `,
+  `
+  ALTER TABLE tenants ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+  `,
 ];

@@ -1,5 +1,6 @@
 import type { Tenants } from "../core/ports.ts";
 import { type ApiKey, scopes, type Tenant } from "../core/tenant.ts";
+import { noTenantLimits, type TenantLimits } from "../core/tenant-limits.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 
 /** Tenants and their API keys in SQLite. */
@@ -27,6 +28,12 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
       return (
         sqlite.run("UPDATE tenants SET disabled_at = ? WHERE id = ?", disabledAt, tenantId) > 0
       );
+    },
+    async setLimits(tenantId, change) {
+      // Of limits that were changed by others meanwhile, those that this change does not name stay;
+      // json_patch removes what is null (RFC 7396).
+      const sql = "UPDATE tenants SET limits = json_patch(limits, ?) WHERE id = ?";
+      return sqlite.run(sql, JSON.stringify(change), tenantId) > 0;
     },
     async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
       sqlite.run(
@@ -71,7 +78,14 @@ function tenantOf(row: Row): Tenant {
     name: text(row, "name"),
     createdAt: integer(row, "created_at"),
     disabledAt: instant(row, "disabled_at"),
+    limits: limitsOf(row),
   };
+}
+
+/** The column holds the limits that are set. */
+function limitsOf(row: Row): TenantLimits {
+  const set: Partial<TenantLimits> = JSON.parse(text(row, "limits")); // written above
+  return { ...noTenantLimits, ...set };
 }
 
 function keyOf(row: Row): ApiKey {

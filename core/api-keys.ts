@@ -10,6 +10,7 @@ import {
   type Scope,
   type Tenant,
 } from "./tenant.ts";
+import { noTenantLimits } from "./tenant-limits.ts";
 
 /** Who hands out or takes away keys: the key of a request, or the operator at the command line. */
 export interface Granter {
@@ -103,7 +104,7 @@ export async function createTenant(
   requireName(name);
   const tenant = { id: `ten_${randomBase62(16)}`, name, createdAt: clock.now(), disabledAt: null };
   await tenants.create(tenant);
-  return tenant;
+  return { ...tenant, limits: noTenantLimits };
 }
 
 /** Shuts a tenant's keys out, or lets them in again; its runs in progress end as they would. Throws AppError NOT_FOUND. */

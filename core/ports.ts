@@ -4,7 +4,8 @@ import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts
 import type { BucketSize } from "./budget.ts";
 import type { Usage } from "./charge.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
-import type { ApiKey, Tenant } from "./tenant.ts";
+import type { ApiKey, NewTenant, Tenant } from "./tenant.ts";
+import type { TenantLimitsChange } from "./tenant-limits.ts";
 import type { Webhooks } from "./webhook-store.ts";
 
 /** All that the service needs from the world. A tenant's id comes first in every call that touches a tenant's data. */
@@ -74,12 +75,14 @@ export interface RunPage {
 }
 
 export interface Tenants {
-  create(tenant: Tenant): Promise<void>;
+  create(tenant: NewTenant): Promise<void>;
   get(tenantId: string): Promise<Tenant | null>;
   /** All of them, by id, from behind `after`. */
   list(page: { readonly first: number; readonly after: string | null }): Promise<Tenant[]>;
   /** Since when a tenant's keys admit nobody; null lets them in again. False where there is no such tenant. */
   setDisabled(tenantId: string, disabledAt: number | null): Promise<boolean>;
+  /** Changes the limits that the change names, at once. False if there is no such tenant. */
+  setLimits(tenantId: string, change: TenantLimitsChange): Promise<boolean>;
   createKey(key: ApiKey): Promise<void>;
   /** One indexed read; null where no key has this id. */
   findKey(keyId: string): Promise<ApiKey | null>;

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { crc32 } from "node:zlib";
+import type { TenantLimits } from "./tenant-limits.ts";
 
 /** One customer of the service. */
 export interface Tenant {
@@ -8,7 +9,12 @@ export interface Tenant {
   readonly createdAt: number;
   /** Since when none of its keys admits anybody; null while they do. */
   readonly disabledAt: number | null;
+  /** What operators decided for this tenant alone. */
+  readonly limits: TenantLimits;
 }
+
+/** A tenant as it is made: without limits of its own. */
+export type NewTenant = Omit<Tenant, "limits">;
 
 /** What a key may do, as in the SDL. OPERATOR means all tenants. */
 export const scopes = [

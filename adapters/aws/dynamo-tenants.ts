@@ -2,6 +2,7 @@ import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
 import { UpdateCommand, type UpdateCommandInput } from "@aws-sdk/lib-dynamodb";
 import type { Tenants } from "../../core/ports.ts";
 import { type ApiKey, scopes, type Tenant } from "../../core/tenant.ts";
+import { noTenantLimits, type TenantLimits, tenantLimitNames } from "../../core/tenant-limits.ts";
 import {
   type DynamoTable,
   getItem,
@@ -81,6 +82,29 @@ export function dynamoTenants(table: DynamoTable): Tenants {
             }),
       });
     },
+    setLimits(tenantId, change) {
+      const named = tenantLimitNames.filter((name) => change[name] !== undefined);
+      const set = named.filter((name) => change[name] !== null);
+      const cleared = named.filter((name) => change[name] === null);
+      const parts = [
+        ...(set.length > 0 ? [`SET ${set.map((name) => `#${name} = :${name}`).join(", ")}`] : []),
+        ...(cleared.length > 0 ? [`REMOVE ${cleared.map((name) => `#${name}`).join(", ")}`] : []),
+      ];
+      return update(placeOfTenant(tenantId), {
+        ConditionExpression: "attribute_exists(pk)",
+        ...(parts.length > 0 && {
+          UpdateExpression: parts.join(" "),
+          ExpressionAttributeNames: Object.fromEntries(
+            named.map((name) => [`#${name}`, limitAttribute(name)]),
+          ),
+        }),
+        ...(set.length > 0 && {
+          ExpressionAttributeValues: Object.fromEntries(
+            set.map((name) => [`:${name}`, change[name]]),
+          ),
+        }),
+      });
+    },
     async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
       const dates = {
         createdAt,
@@ -141,7 +165,21 @@ function tenantIn(item: Item): Tenant {
     name: text(item, "name"),
     createdAt: number(item, "createdAt"),
     disabledAt: instant(item, "disabledAt"),
+    limits: limitsIn(item),
   };
+}
+
+/** Each limit that is set is an attribute of its own, so that two changes at once both count. */
+function limitAttribute(name: keyof TenantLimits): string {
+  return `limit_${name}`;
+}
+
+function limitsIn(item: Item): TenantLimits {
+  const set = tenantLimitNames.flatMap((name) => {
+    const value = item[limitAttribute(name)];
+    return value === undefined ? [] : [[name, value]];
+  });
+  return { ...noTenantLimits, ...Object.fromEntries(set) }; // written above
 }
 
 function keyIn(item: Item): ApiKey {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Tenants } from "../../core/ports.ts";
 import { keyAdmits, mintKey, parseKey } from "../../core/tenant.ts";
+import { noTenantLimits } from "../../core/tenant-limits.ts";
 import { grantOf } from "../core/new-key.ts";
 
 /** What `open` gives: an empty store, and the same store as another process sees it. */
@@ -20,18 +21,19 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
     afterEach(() => store.close());
 
     const tenant = { id: "ten_1", name: "Örtliche Werke", createdAt: 7, disabledAt: null };
+    const stored = { ...tenant, limits: noTenantLimits };
 
     test("a stored tenant reads back as it was, here and elsewhere", async () => {
       await store.tenants.create(tenant);
-      expect(await store.tenants.get("ten_1")).toEqual(tenant);
-      expect(await store.elsewhere.get("ten_1")).toEqual(tenant);
+      expect(await store.tenants.get("ten_1")).toEqual(stored);
+      expect(await store.elsewhere.get("ten_1")).toEqual(stored);
       expect(await store.tenants.get("ten_2")).toBeNull();
     });
 
     test("an id is not given to a second tenant", async () => {
       await store.tenants.create(tenant);
       await expect(store.tenants.create({ ...tenant, name: "another" })).rejects.toThrow();
-      expect(await store.tenants.get("ten_1")).toEqual(tenant);
+      expect(await store.tenants.get("ten_1")).toEqual(stored);
     });
 
     test("tenants are listed by id, a page at a time", async () => {
@@ -45,11 +47,45 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
     test("a tenant is disabled and enabled for all to see, and a missing one is not", async () => {
       await store.tenants.create(tenant);
       expect(await store.tenants.setDisabled("ten_1", 9)).toBe(true);
-      expect(await store.elsewhere.get("ten_1")).toEqual({ ...tenant, disabledAt: 9 });
+      expect(await store.elsewhere.get("ten_1")).toEqual({ ...stored, disabledAt: 9 });
       expect(await store.tenants.setDisabled("ten_1", null)).toBe(true);
-      expect(await store.elsewhere.get("ten_1")).toEqual(tenant);
+      expect(await store.elsewhere.get("ten_1")).toEqual(stored);
       expect(await store.tenants.setDisabled("ten_2", 9)).toBe(false);
       expect(await store.elsewhere.get("ten_2")).toBeNull();
+    });
+
+    test("limits are set, kept and cleared one by one, and a missing tenant has none", async () => {
+      await store.tenants.create(tenant);
+      await store.tenants.create({ ...tenant, id: "ten_2" });
+      const limitsOf = async (id: string) => (await store.elsewhere.get(id))?.limits;
+      const first = { unitsPerMonth: 5_000, webhookHosts: ["*.example.com"], modelsAllowed: [] };
+      expect(await store.tenants.setLimits("ten_1", first)).toBe(true);
+      expect(await limitsOf("ten_1")).toEqual({ ...noTenantLimits, ...first });
+      const second = { unitsPerMonth: null, retentionDays: 30, webhookHosts: ["a.test", "b.test"] };
+      expect(await store.elsewhere.setLimits("ten_1", second)).toBe(true);
+      const both = { ...noTenantLimits, ...first, ...second };
+      expect(await store.tenants.get("ten_1")).toEqual({ ...stored, limits: both });
+      expect(await store.tenants.setLimits("ten_1", {})).toBe(true);
+      expect(await limitsOf("ten_1")).toEqual(both);
+      expect((await store.tenants.list({ first: 1, after: null }))[0]?.limits).toEqual(both);
+      expect(await limitsOf("ten_2")).toEqual(noTenantLimits);
+      expect(await store.tenants.setLimits("ten_3", first)).toBe(false);
+      expect(await store.tenants.setLimits("ten_3", {})).toBe(false);
+      expect(await store.tenants.get("ten_3")).toBeNull();
+    });
+
+    test("changes of different limits at once all count", async () => {
+      await store.tenants.create(tenant);
+      await Promise.all([
+        store.tenants.setLimits("ten_1", { unitsPerSecond: 1 }),
+        store.elsewhere.setLimits("ten_1", { burstUnits: 2 }),
+        store.tenants.setLimits("ten_1", { unfinishedRuns: 3 }),
+        store.elsewhere.setLimits("ten_1", { modelsAllowed: ["a@1"] }),
+      ]);
+      expect((await store.tenants.get("ten_1"))?.limits).toEqual({
+        ...noTenantLimits,
+        ...{ unitsPerSecond: 1, burstUnits: 2, unfinishedRuns: 3, modelsAllowed: ["a@1"] },
+      });
     });
 
     test("a minted key is found by its id and admits its secret elsewhere", async () => {
