@@ -18,6 +18,8 @@ export interface Caller {
   readonly tenantId: string;
   readonly keyId: string;
   readonly scopes: readonly Scope[];
+  /** When the key ends; null: it does not. What is derived from the key ends no later. */
+  readonly expiresAt: number | null;
 }
 
 /** What the runs of one request cost, for its `extensions`. */
@@ -69,7 +71,12 @@ export async function authenticate(
   const tenant = await tenants.get(key?.tenantId ?? "");
   if (!key || !isAdmitted || tenant?.disabledAt !== null)
     throw unauthenticated("This API key is unknown, or does not admit anybody any more.");
-  return { tenantId: key.tenantId, keyId: key.id, scopes: key.scopes };
+  return {
+    tenantId: key.tenantId,
+    keyId: key.id,
+    scopes: key.scopes,
+    expiresAt: key.expiresAt,
+  };
 }
 
 /** Stands in for a key that does not exist, so that its absence takes as long to find out as a wrong secret. No secret has this hash. */

@@ -8,7 +8,12 @@ export interface OperatorOptions {
 }
 
 /** Who can open the data folder runs the service. */
-export const operator: Granter = { tenantId: "", scopes: ["OPERATOR"] };
+export const operator: Granter = {
+  tenantId: "",
+  scopes: ["OPERATOR"],
+  keyId: null,
+  expiresAt: null,
+};
 
 export const operatorOptions = {
   data: ["--data <dir>", "the data folder (default: .vedere)"],

@@ -16,6 +16,10 @@ import { noTenantLimits } from "./tenant-limits.ts";
 export interface Granter {
   readonly tenantId: string;
   readonly scopes: readonly Scope[];
+  /** The key's id; null at the command line. */
+  readonly keyId: string | null;
+  /** From then on the key admits nobody; null: it does not expire. */
+  readonly expiresAt: number | null;
 }
 
 /** What the rules of keys need. */
@@ -31,8 +35,8 @@ export interface NewKey {
 }
 
 /**
- * Makes a key that can do no more than the granter. Throws AppError: NOT_FOUND (the tenant is missing, or another's), FORBIDDEN (scopes that the
- * granter lacks), INVALID.
+ * Makes a key that can do no more than the granter, and ends no later. Throws AppError: NOT_FOUND (the tenant is missing, or another's),
+ * FORBIDDEN (scopes that the granter lacks, or a later end), INVALID.
  */
 export async function createKey(
   ports: KeyPorts,
@@ -52,12 +56,13 @@ export async function createKey(
     });
   }
   requireScopes(granter, grant.scopes, ["scopes"]);
+  requireEnd(granter, grant.expiresAt, ["expiresAt"]);
   return store(ports, { ...grant, scopes: [...new Set(grant.scopes)] }, now);
 }
 
 /**
  * Makes a key of the same name, scopes and expiry, while the old one goes on for `graceMs`, so that both can be deployed. Throws AppError:
- * NOT_FOUND, FORBIDDEN (the key can do more than the granter, who would learn its secret), INVALID (it is dead already).
+ * NOT_FOUND, FORBIDDEN (the key can do more than the granter, or ends later), INVALID (it is dead already).
  */
 export async function rerollKey(
   ports: KeyPorts,
@@ -67,6 +72,7 @@ export async function rerollKey(
   const now = ports.clock.now();
   const key = await findKey(ports, granter, given.keyId);
   requireScopes(granter, key.scopes, ["keyId"]);
+  requireEnd(granter, key.expiresAt, ["keyId"]);
   if (!isAlive(key, now))
     throw new AppError("INVALID", "The key has expired or was revoked.", {
       path: ["keyId"],
@@ -85,13 +91,20 @@ export async function rerollKey(
   return fresh;
 }
 
-/** Ends a key at once, for good. Throws AppError NOT_FOUND. */
+/**
+ * Ends a key at once, for good. Any key may end itself, and OPERATOR may end every key. Throws AppError: NOT_FOUND, FORBIDDEN (the key can do
+ * more than the granter, or ends later).
+ */
 export async function revokeKey(
   ports: Pick<KeyPorts, "tenants" | "clock">,
   granter: Granter,
   keyId: string,
 ): Promise<ApiKey> {
   const key = await findKey(ports, granter, keyId);
+  if (key.id !== granter.keyId && !granter.scopes.includes("OPERATOR")) {
+    requireScopes(granter, key.scopes, ["keyId"]);
+    requireEnd(granter, key.expiresAt, ["keyId"]);
+  }
   await ports.tenants.revokeKey(key.tenantId, key.id, ports.clock.now());
   return findKey(ports, granter, keyId);
 }
@@ -154,10 +167,33 @@ function requireScopes(
   if (lacking.length === 0) return;
   throw new AppError(
     "FORBIDDEN",
-    `Your own key lacks ${lacking.join(", ")}: it can neither grant nor replace what it may not do.`,
+    `Your own key lacks ${lacking.join(", ")}: it cannot grant, replace or revoke what it may not do.`,
     {
       path,
       fix: "Ask with a key that has these scopes.",
+    },
+  );
+}
+
+/** A key with an end reaches no further than that, whatever its scopes; a key without one ends later than every other. */
+function requireEnd(
+  { expiresAt: ownEnd }: Granter,
+  end: number | null,
+  path: readonly string[],
+): void {
+  if (ownEnd === null || (end !== null && end <= ownEnd)) return;
+  const latest = new Date(ownEnd).toISOString();
+  const isGrant = path.includes("expiresAt");
+  throw new AppError(
+    "FORBIDDEN",
+    isGrant
+      ? `Your own key ends at ${latest}: it cannot grant a key that ends later.`
+      : `Your own key ends at ${latest}: it cannot replace or revoke a key that ends later.`,
+    {
+      path,
+      fix: isGrant
+        ? `Give an "expiresAt" of ${latest} or earlier, or ask with a key that ends later.`
+        : "Ask with a key that ends no earlier than this one.",
     },
   );
 }

@@ -62,11 +62,12 @@ function fileFaults({ byteSize, sha256 }: UploadFile): AppError[] {
 }
 
 async function createTarget({ ports, caller }: RequestContext, { byteSize, sha256 }: UploadFile) {
+  const end = ports.clock.now() + limits.upload.lifetimeMs;
   const upload = {
     id: `upl_${randomBase62(22)}`,
     byteSize,
     sha256: sha256.toLowerCase(),
-    expiresAt: ports.clock.now() + limits.upload.lifetimeMs,
+    expiresAt: Math.min(end, caller.expiresAt ?? end),
   };
   const target = await ports.images.createUpload(caller.tenantId, upload);
   return { uploadId: upload.id, expiresAt: upload.expiresAt, ...target };

@@ -62,7 +62,7 @@ function payloadContext(
   return {
     ports,
     log,
-    caller: { tenantId: event.tenantId, keyId: "", scopes: ["RUNS_READ"] },
+    caller: { tenantId: event.tenantId, keyId: "", scopes: ["RUNS_READ"], expiresAt: null },
     requestId: event.id,
     models: once((isFresh) => ports.models.list({ isFresh })),
     workerReports: once(() => ports.registry.reports(ports.clock.now() - reportLifetimeMs)),
