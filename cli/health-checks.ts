@@ -5,11 +5,11 @@ import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
-import { listSupportedBackends, env as onnxRuntime } from "onnxruntime-node";
 import sharp from "sharp";
 import type { Config } from "../adapters/config.ts";
 import { connect } from "../adapters/connect.ts";
 import { packageRoot } from "../adapters/package-root.ts";
+import { listSupportedBackends, env as onnxRuntime } from "../inference/onnx-runtime.ts";
 import { type Finding, type HealthCheck, ok } from "./finding.ts";
 import { checkHosting, checkModel, checkModels } from "./model-checks.ts";
 

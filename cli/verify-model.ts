@@ -1,9 +1,9 @@
 import path from "node:path";
-import { InferenceSession } from "onnxruntime-node";
 import { readManifest } from "../adapters/model-manifest.ts";
 import type { ModelInfo } from "../core/ports.ts";
 import { readModelConfig } from "../inference/florence2/model-config.ts";
 import { findModelFiles, type ModelFiles } from "../inference/florence2/model-files.ts";
+import { InferenceSession } from "../inference/onnx-runtime.ts";
 import { checkChecksums, compareFiles } from "./checksums.ts";
 import { describeError } from "./failure.ts";
 import { shortNames } from "./known-models.ts";

@@ -72,9 +72,24 @@ test("core and schema know no technology", () => {
   expect(impure).toEqual([]);
 });
 
-test("only adapters/config.ts reads the environment", () => {
+test("only adapters/config.ts reads the environment, and only inference/telemetry-off.ts writes it", () => {
   const readers = files.filter((file) => /process\.env/.test(readFileSync(file, "utf8")));
-  expect(readers.filter((file) => file !== "adapters/config.ts")).toEqual([]);
+  const allowed = ["adapters/config.ts", "inference/telemetry-off.ts"];
+  expect(readers.filter((file) => !allowed.includes(file))).toEqual([]);
+  const uses = readFileSync("inference/telemetry-off.ts", "utf8").match(/^[^/].*$/gm);
+  expect(uses).toEqual(['process.env.ORT_DISABLE_TELEMETRY = "1";']);
+});
+
+test("ONNX Runtime is imported through the module that switches its telemetry off first", () => {
+  const tests = readdirSync("test", { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.[cm]?[jt]sx?$/.test(name))
+    .map((name) => normalize(join("test", name)));
+  const loads = /(?:from|import|import\(|require\()\s*["']onnxruntime-node/;
+  const loaders = [...files, ...tests].filter((file) => loads.test(readFileSync(file, "utf8")));
+  // The bench's other side loads a copy of its own; the e2e test shows what the library does unless told.
+  expect(loaders.sort()).toEqual(["bench/base/anchor.ts", "inference/onnx-runtime.ts"]);
+  for (const file of loaders)
+    expect(ours(file)[0], file).toBe(normalize("inference/telemetry-off.ts"));
 });
 
 test("no folder or file is called util, helper, common or manager", () => {

@@ -1,3 +1,4 @@
+import "../../inference/telemetry-off.ts"; // before the library that `openAnchor` loads
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { InferenceSession } from "onnxruntime-node";
 import type { ModelInfo } from "../../core/ports.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
+import { InferenceSession } from "../../inference/onnx-runtime.ts";
 import type { Answerer } from "./serve.ts";
 import { type Watch, watchSessions } from "./sessions.ts";
 import type { SideSetup } from "./side.ts";

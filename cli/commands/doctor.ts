@@ -1,8 +1,8 @@
 import path from "node:path";
 import type { Command } from "commander";
-import { InferenceSession } from "onnxruntime-node";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
+import { InferenceSession } from "../../inference/onnx-runtime.ts";
 import { describeError } from "../failure.ts";
 import type { Finding, HealthCheck } from "../finding.ts";
 import { healthChecks } from "../health-checks.ts";

@@ -1,5 +1,5 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { AppError } from "../../core/errors.ts";
+import { InferenceSession, Tensor } from "../onnx-runtime.ts";
 import { toFloat16 } from "./float16.ts";
 import { floatsOf, type Value } from "./values.ts";
 

@@ -1,6 +1,6 @@
 import path from "node:path";
-import { listSupportedBackends } from "onnxruntime-node";
 import { AppError } from "../../core/errors.ts";
+import { listSupportedBackends } from "../onnx-runtime.ts";
 import { type Embedding, readEmbedding, runEmbedding } from "./embedding.ts";
 import { type Graph, openGraph, type RunSettings } from "./graph.ts";
 import type { ModelFiles } from "./model-files.ts";

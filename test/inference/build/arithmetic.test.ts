@@ -1,4 +1,4 @@
-import { Tensor as Value } from "onnxruntime-node";
+import { Tensor as Value } from "../../../inference/onnx-runtime.ts";
 import { describe, expect, test } from "vitest";
 import {
   arithmeticOf,

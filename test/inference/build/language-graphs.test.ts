@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Tensor } from "onnxruntime-node";
+import { Tensor } from "../../../inference/onnx-runtime.ts";
 import { describe, expect, test } from "vitest";
 import { arithmeticOf, type BuiltPrecision } from "../../../inference/build/arithmetic.ts";
 import { decoderStepGraph } from "../../../inference/build/decoder-graph.ts";

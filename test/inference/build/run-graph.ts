@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { InferenceSession, type Tensor } from "onnxruntime-node";
+import { InferenceSession, type Tensor } from "../../../inference/onnx-runtime.ts";
 import type { Graph } from "../../../inference/build/onnx/graph.ts";
 import { writeGraph } from "../../../inference/build/onnx/write.ts";
 import { exactInt8 } from "../../../inference/florence2/graph.ts";

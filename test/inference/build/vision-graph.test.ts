@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 import { describe, expect, test } from "vitest";
 import { arithmeticOf, type BuiltPrecision } from "../../../inference/build/arithmetic.ts";
 import { type Checkpoint, openCheckpoint } from "../../../inference/build/checkpoint.ts";

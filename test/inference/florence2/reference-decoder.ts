@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 
 const width = 128;
 const heads = 8;

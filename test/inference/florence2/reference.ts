@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 import { floats, openReferenceDecoder } from "./reference-decoder.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { InferenceSession, Tensor } from "../../../../inference/onnx-runtime.ts";
 import { expect, test } from "vitest";
 import { arithmeticOf } from "../../../../inference/build/arithmetic.ts";
 import { writeGraph } from "../../../../inference/build/onnx/write.ts";
