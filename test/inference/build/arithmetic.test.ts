@@ -1,4 +1,3 @@
-import { Tensor as Value } from "../../../inference/onnx-runtime.ts";
 import { describe, expect, test } from "vitest";
 import {
   arithmeticOf,
@@ -8,6 +7,7 @@ import {
 import { buildGraph, type Graph } from "../../../inference/build/onnx/graph.ts";
 import { quantisedBlocks, quantisedColumns } from "../../../inference/build/quantised.ts";
 import type { Tensor } from "../../../inference/build/tensor.ts";
+import { Tensor as Value } from "../../../inference/onnx-runtime.ts";
 import { openGraph, relativeError } from "./run-graph.ts";
 
 const rows = 3;

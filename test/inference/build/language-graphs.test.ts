@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
-import { Tensor } from "../../../inference/onnx-runtime.ts";
 import { describe, expect, test } from "vitest";
 import { arithmeticOf, type BuiltPrecision } from "../../../inference/build/arithmetic.ts";
 import { decoderStepGraph } from "../../../inference/build/decoder-graph.ts";
 import { embedGraph } from "../../../inference/build/embed-graph.ts";
 import { encoderGraph } from "../../../inference/build/encoder-graph.ts";
 import type { TextShape } from "../../../inference/build/shape.ts";
+import { Tensor } from "../../../inference/onnx-runtime.ts";
 import { goldenNames, openGolden } from "./golden.ts";
 import { openGraph, relativeError } from "./run-graph.ts";
 

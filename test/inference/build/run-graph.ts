@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { InferenceSession, type Tensor } from "../../../inference/onnx-runtime.ts";
 import type { Graph } from "../../../inference/build/onnx/graph.ts";
 import { writeGraph } from "../../../inference/build/onnx/write.ts";
 import { exactInt8 } from "../../../inference/florence2/graph.ts";
+import { InferenceSession, type Tensor } from "../../../inference/onnx-runtime.ts";
 
 export type RunGraph = (
   inputs: Record<string, Tensor>,

@@ -1,9 +1,9 @@
-import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 import { describe, expect, test } from "vitest";
 import { arithmeticOf, type BuiltPrecision } from "../../../inference/build/arithmetic.ts";
 import { type Checkpoint, openCheckpoint } from "../../../inference/build/checkpoint.ts";
 import type { VisionShape } from "../../../inference/build/shape.ts";
 import { visionGraph } from "../../../inference/build/vision-graph.ts";
+import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 import { goldenNames, goldenPixels, openGolden, shapeOf } from "./golden.ts";
 import { openGraph, type RunGraph, relativeError } from "./run-graph.ts";
 

@@ -1,11 +1,11 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { InferenceSession, Tensor } from "../../../../inference/onnx-runtime.ts";
 import { expect, test } from "vitest";
 import { arithmeticOf } from "../../../../inference/build/arithmetic.ts";
 import { writeGraph } from "../../../../inference/build/onnx/write.ts";
 import { visionGraph } from "../../../../inference/build/vision-graph.ts";
+import { InferenceSession, Tensor } from "../../../../inference/onnx-runtime.ts";
 import { goldenPixels, openGolden } from "../golden.ts";
 
 test("a graph whose weights lie beside it computes what it computes in one file", async () => {
