@@ -37,6 +37,8 @@ export interface WebhookEndpoint {
   readonly events: readonly WebhookEventType[];
   /** A GraphQL selection on Run that makes the payload; null: the thin one. */
   readonly payloadQuery: string | null;
+  /** Whether the key that set the URL or the payload query may read runs; if not, payloads hold no metadata. Absent in older records: true. */
+  readonly readsRuns?: boolean;
   /** Newest first: one, or two for a while after a rotation. */
   readonly secrets: readonly WebhookSecret[];
   readonly createdAt: number;

@@ -116,6 +116,7 @@ function targetFor(
     url,
     secrets: [unseal(sealedSecret, { tenantId: delivery.tenantId, serviceSecret: secret })],
     payloadQuery,
+    readsRuns: true, // whoever created the run gave its metadata
   };
 }
 

@@ -31,7 +31,11 @@ export async function createEndpoint(
   const { ports, caller } = context;
   const url = input.url ?? "";
   const { description, events, payloadQuery } = input;
-  throwFaults([...inputFaults(context, { ...input, url }), secretFault(input.secret)]);
+  throwFaults([
+    ...inputFaults(context, { ...input, url }),
+    payloadQueryFault(context, input),
+    secretFault(input.secret),
+  ]);
   if ((await ports.webhooks.endpoints(caller.tenantId)).length >= limits.webhook.endpointsMax) {
     throw new AppError("INVALID", `There are ${limits.webhook.endpointsMax} endpoints already.`, {
       fix: "Delete one that is not used any more.",
@@ -47,6 +51,7 @@ export async function createEndpoint(
     description: description ?? "",
     events: events ? [...new Set(events)] : webhookEventTypes,
     payloadQuery: payloadQuery ?? null,
+    readsRuns: mayReadRuns(context),
     secrets: [sealed(context, secret, now)],
     createdAt: now,
     disabledAt: null,
@@ -63,9 +68,11 @@ export async function updateEndpoint(
   endpointId: string,
   input: EndpointInput,
 ): Promise<WebhookEndpoint> {
-  throwFaults(inputFaults(context, input));
+  throwFaults([...inputFaults(context, input), payloadQueryFault(context, input)]);
+  const decidesPayload = typeof input.url === "string" || typeof input.payloadQuery === "string";
   return change(context, endpointId, (endpoint) => ({
     ...endpoint,
+    readsRuns: decidesPayload ? requireReader(context, endpoint) : (endpoint.readsRuns ?? true),
     url: input.url ?? endpoint.url,
     description: input.description ?? endpoint.description,
     events: input.events ? [...new Set(input.events)] : endpoint.events,
@@ -155,6 +162,35 @@ export function inputFaults({ schema, fetch }: RequestContext, input: EndpointIn
         )
       : null,
   ].filter((each) => each !== null);
+}
+
+/** A payload query reads runs on behalf of the key that sets it, so that key needs RUNS_READ. */
+export function payloadQueryFault(
+  context: RequestContext,
+  { payloadQuery }: Pick<EndpointInput, "payloadQuery">,
+): AppError | null {
+  if (typeof payloadQuery !== "string" || mayReadRuns(context)) return null;
+  return new AppError("FORBIDDEN", "A payload query reads runs; this API key may not.", {
+    path: ["payloadQuery"],
+    fix: "Leave it out, or use a key with the scope RUNS_READ as well.",
+  });
+}
+
+function mayReadRuns({ caller }: RequestContext): boolean {
+  return caller.scopes.includes("RUNS_READ");
+}
+
+/**
+ * Whether the endpoint shows runs once this caller has changed its URL or payload query. Throws AppError FORBIDDEN where a key that reads no
+ * run would lead payloads that show runs to another place.
+ */
+function requireReader(context: RequestContext, endpoint: WebhookEndpoint): boolean {
+  const reads = mayReadRuns(context);
+  if (reads || endpoint.readsRuns === false) return reads;
+  throw new AppError("FORBIDDEN", "This endpoint's payloads show runs; this API key reads none.", {
+    path: ["url"],
+    fix: "Use a key with the scope RUNS_READ as well, or create another endpoint.",
+  });
 }
 
 export function secretFault(secret: string | null | undefined): AppError | null {

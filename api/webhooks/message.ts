@@ -15,6 +15,8 @@ export interface Target {
   /** The newest first. */
   readonly secrets: readonly string[];
   readonly payloadQuery: string | null;
+  /** Whether the thin payload shows the run's metadata. */
+  readonly readsRuns: boolean;
 }
 
 /** An endpoint's, with the secrets that are valid now. `secret` is what they are sealed under. */
@@ -27,6 +29,7 @@ export function targetOf(
   return {
     url,
     payloadQuery,
+    readsRuns: endpoint.readsRuns ?? true,
     secrets: valid.map(({ sealed }) => unseal(sealed, { tenantId, serviceSecret: secret })),
   };
 }
@@ -45,7 +48,7 @@ export async function messageOf(
   }: { readonly ports: Ports; readonly schema: GraphQLSchema; readonly log: Log },
 ): Promise<WebhookRequest> {
   const context = payloadContext(ports, { event, log });
-  const body = await payloadOf(event, { run, payloadQuery: target.payloadQuery, schema, context });
+  const body = await payloadOf(event, { run, target, schema, context });
   const signed = signedHeaders({ id: event.id, at: ports.clock.now(), body }, target.secrets);
   return {
     url: target.url,

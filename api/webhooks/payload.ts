@@ -13,12 +13,13 @@ export async function payloadOf(
   event: WebhookEvent,
   given: {
     readonly run: Run | null;
-    readonly payloadQuery: string | null;
+    readonly target: { readonly payloadQuery: string | null; readonly readsRuns: boolean };
     readonly schema: GraphQLSchema;
     readonly context: PayloadContext;
   },
 ): Promise<string> {
-  const { run, payloadQuery, schema, context } = given;
+  const { run, schema, context } = given;
+  const { payloadQuery, readsRuns } = given.target;
   const bodyOf = (data: object) =>
     JSON.stringify({ type: event.type, timestamp: new Date(event.at).toISOString(), data });
   if (!("runId" in event.subject))
@@ -29,7 +30,7 @@ export async function payloadOf(
   const thin = {
     id: event.subject.runId,
     status: run?.status ?? null,
-    metadata: run?.metadata ?? null,
+    metadata: readsRuns ? (run?.metadata ?? null) : null,
   };
   if (payloadQuery === null || !run) return bodyOf({ run: thin });
   try {

@@ -2,7 +2,7 @@ import { AppError } from "../../core/errors.ts";
 import type { RunWebhook } from "../../core/run-webhook.ts";
 import { seal } from "../../core/webhook-secret.ts";
 import type { RequestContext } from "../context.ts";
-import { inputFaults, secretFault } from "./endpoints.ts";
+import { inputFaults, payloadQueryFault, secretFault } from "./endpoints.ts";
 
 /** The SDL's RunWebhookInput. */
 export interface RunWebhookInput {
@@ -17,9 +17,11 @@ export function runWebhookFaults(
   webhook: RunWebhookInput | null | undefined,
 ): AppError[] {
   if (!webhook) return [];
-  const faults = [...inputFaults(context, webhook), secretFault(webhook.secret)].filter(
-    (fault) => fault !== null,
-  );
+  const faults = [
+    ...inputFaults(context, webhook),
+    payloadQueryFault(context, webhook),
+    secretFault(webhook.secret),
+  ].filter((fault) => fault !== null);
   return faults.map(
     ({ code, message, fix, inputPath, cause }) =>
       new AppError(code, message, {
