@@ -1,10 +1,11 @@
-import { type Charge, chargesOf } from "../core/charge.ts";
+import { chargesOf } from "../core/charge.ts";
 import type { Runs } from "../core/ports.ts";
-import type { Run } from "../core/run.ts";
+import type { Run, RunStatus } from "../core/run.ts";
 import { eventOf } from "../core/webhook.ts";
 import type { Bell } from "./bell.ts";
 import { cursorOf, placeBehind } from "./cursor.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+import { readUsage, writeCharge } from "./sqlite-ledger.ts";
 import { putInOutbox, webhooksTopic } from "./sqlite-webhooks.ts";
 
 /** Runs in SQLite: the record as JSON, beside it the columns that are searched. */
@@ -30,12 +31,6 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       ...[run.version, run.status, JSON.stringify(run), run.tenantId, run.id, run.version - 1],
     ) > 0;
 
-  const charge = ({ tenantId, runId, task, name, at, encodings, tokens, cost }: Charge) =>
-    sqlite.run(
-      "INSERT INTO charges (tenant_id, run_id, task, name, at, encodings, tokens, cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      ...[tenantId, runId, task, name, at, encodings, tokens, cost],
-    );
-
   const findByKey = (tenantId: string, key: string) => {
     const row = sqlite.first(
       "SELECT input_hash, data FROM runs WHERE tenant_id = ? AND idempotency_key = ?",
@@ -44,6 +39,33 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
     );
     return row && { run: runIn(row), inputHash: text(row, "input_hash") };
   };
+
+  const newest = (tenantId: string, { before, max }: Page) =>
+    sqlite.all(
+      `SELECT data FROM runs WHERE tenant_id = ? AND (created_at, id) < (?, ?)
+       ORDER BY created_at DESC, id DESC LIMIT ?`,
+      ...[tenantId, before.createdAt, before.id, max],
+    );
+
+  /** A page of each status, from its own part of the index; of these the newest, read whole. */
+  const newestIn = (tenantId: string, statuses: readonly RunStatus[], { before, max }: Page) =>
+    [...new Set(statuses)]
+      .flatMap((status) =>
+        sqlite.all(
+          `SELECT created_at, id FROM runs
+           WHERE tenant_id = ? AND status = ? AND (created_at, id) < (?, ?)
+           ORDER BY created_at DESC, id DESC LIMIT ?`,
+          ...[tenantId, status, before.createdAt, before.id, max],
+        ),
+      )
+      .map((row) => ({ createdAt: integer(row, "created_at"), id: text(row, "id") }))
+      .sort(
+        (a, b) => b.createdAt - a.createdAt || Buffer.compare(Buffer.from(b.id), Buffer.from(a.id)),
+      )
+      .slice(0, max)
+      .flatMap(({ id }) =>
+        sqlite.all("SELECT data FROM runs WHERE tenant_id = ? AND id = ?", tenantId, id),
+      );
 
   return {
     async create(run, idempotency) {
@@ -72,7 +94,7 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       const event = eventOf(run);
       const end = () => {
         if (!update(run)) return false;
-        for (const each of chargesOf(run)) charge(each);
+        for (const each of chargesOf(run)) writeCharge(sqlite, each);
         if (event) putInOutbox(sqlite, event);
         return true;
       };
@@ -81,33 +103,12 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       if (isReplaced && event) bell.ring(webhooksTopic);
       return isReplaced;
     },
-    async usage(tenantId, { from, to }) {
-      const row = sqlite.first(
-        `SELECT count(DISTINCT run_id) AS runs, count(*) AS tasks, total(encodings) AS encodings, total(tokens) AS tokens, total(cost) AS cost
-         FROM charges WHERE tenant_id = ? AND at >= ? AND at < ?`,
-        ...[tenantId, from, to],
-      );
-      const sum = (column: string) => (row ? integer(row, column) : 0);
-      return {
-        runs: sum("runs"),
-        tasks: sum("tasks"),
-        encodings: sum("encodings"),
-        tokens: sum("tokens"),
-        cost: sum("cost"),
-      };
+    async usage(tenantId, span) {
+      return readUsage(sqlite, tenantId, span);
     },
     async list(tenantId, { first, after, status }) {
-      const from = placeBehind(after);
-      const rows = sqlite.all(
-        `SELECT data FROM runs WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)
-         AND (?4 IS NULL OR status IN (SELECT value FROM json_each(?4)))
-         ORDER BY created_at DESC, id DESC LIMIT ?5`,
-        tenantId,
-        from.createdAt,
-        from.id,
-        status && JSON.stringify(status),
-        first + 1, // the one beyond the page tells whether there is another
-      );
+      const page = { before: placeBehind(after), max: first + 1 }; // one more shows if there is another
+      const rows = status === null ? newest(tenantId, page) : newestIn(tenantId, status, page);
       return { runs: rows.slice(0, first).map(runIn), hasNextPage: rows.length > first, cursorOf };
     },
     async countUnfinished(tenantId) {
@@ -145,6 +146,11 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       await bell.wait(topicOf(runId), look, { waitMs, signal });
     },
   };
+}
+
+interface Page {
+  readonly before: { readonly createdAt: number; readonly id: string };
+  readonly max: number;
 }
 
 function topicOf(runId: string): string {

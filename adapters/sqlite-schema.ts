@@ -154,4 +154,61 @@ export const migrations: readonly string[] = [
   `
   ALTER TABLE tenants ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
   `,
+  `
+  -- Sums of the ledger by minute, hour, day and month of UTC ("start" is its first millisecond).
+  CREATE TABLE usage_sums (
+    tenant_id TEXT NOT NULL,
+    grain TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    tasks INTEGER NOT NULL,
+    encodings INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, grain, start)
+  ) STRICT, WITHOUT ROWID;
+
+  -- All charges of a run have the same "at", so no run counts in two minutes.
+  INSERT INTO usage_sums
+    SELECT tenant_id, 'minute', at - at % 60000, count(DISTINCT run_id), count(*), sum(encodings), sum(tokens), sum(cost)
+    FROM charges GROUP BY tenant_id, at - at % 60000;
+  INSERT INTO usage_sums
+    SELECT tenant_id, 'hour', start - start % 3600000, sum(runs), sum(tasks), sum(encodings), sum(tokens), sum(cost)
+    FROM usage_sums WHERE grain = 'minute' GROUP BY tenant_id, start - start % 3600000;
+  INSERT INTO usage_sums
+    SELECT tenant_id, 'day', start - start % 86400000, sum(runs), sum(tasks), sum(encodings), sum(tokens), sum(cost)
+    FROM usage_sums WHERE grain = 'hour' GROUP BY tenant_id, start - start % 86400000;
+  INSERT INTO usage_sums
+    SELECT tenant_id, 'month', unixepoch(start / 1000, 'unixepoch', 'start of month') * 1000,
+      sum(runs), sum(tasks), sum(encodings), sum(tokens), sum(cost)
+    FROM usage_sums WHERE grain = 'day'
+    GROUP BY tenant_id, unixepoch(start / 1000, 'unixepoch', 'start of month');
+
+  CREATE TRIGGER charges_are_summed AFTER INSERT ON charges BEGIN
+    INSERT INTO usage_sums (tenant_id, grain, start, runs, tasks, encodings, tokens, cost)
+      SELECT NEW.tenant_id, grain, start,
+        NOT EXISTS (SELECT 1 FROM charges WHERE tenant_id = NEW.tenant_id AND run_id = NEW.run_id AND task <> NEW.task),
+        1, NEW.encodings, NEW.tokens, NEW.cost
+      FROM (
+        SELECT 'minute' AS grain, NEW.at - NEW.at % 60000 AS start
+        UNION ALL SELECT 'hour', NEW.at - NEW.at % 3600000
+        UNION ALL SELECT 'day', NEW.at - NEW.at % 86400000
+        UNION ALL SELECT 'month', unixepoch(NEW.at / 1000, 'unixepoch', 'start of month') * 1000
+      ) WHERE true
+      ON CONFLICT (tenant_id, grain, start) DO UPDATE SET
+        runs = runs + excluded.runs,
+        tasks = tasks + 1,
+        encodings = encodings + excluded.encodings,
+        tokens = tokens + excluded.tokens,
+        cost = cost + excluded.cost;
+  END;
+
+  CREATE INDEX runs_newest_in_status ON runs (tenant_id, status, created_at DESC, id DESC);
+  DROP INDEX webhook_deliveries_of_run;
+  CREATE INDEX webhook_deliveries_of_run ON webhook_deliveries (tenant_id, run_id, created_at DESC, id DESC);
+  CREATE INDEX webhook_deliveries_to_endpoint ON webhook_deliveries (tenant_id, endpoint_id, created_at DESC, id DESC);
+  CREATE INDEX webhook_deliveries_to_endpoint_in_status
+    ON webhook_deliveries (tenant_id, endpoint_id, status, created_at DESC, id DESC);
+  CREATE INDEX webhook_deliveries_in_status ON webhook_deliveries (tenant_id, status, created_at DESC, id DESC);
+  `,
 ];

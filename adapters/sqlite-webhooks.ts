@@ -106,12 +106,16 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
     },
     async deliveries(tenantId, { first, after, endpointId, runId, status }) {
       const from = placeBehind(after);
+      // Only the filters that are given stand in the statement, so that each set of them has its index.
+      const filters = Object.entries({ run_id: runId, endpoint_id: endpointId, status }).flatMap(
+        ([column, value]) => (value === null ? [] : [{ column, value }]),
+      );
       const rows = sqlite.all(
-        `SELECT data FROM webhook_deliveries WHERE tenant_id = ?1 AND (created_at, id) < (?2, ?3)
-         AND (?4 IS NULL OR endpoint_id = ?4) AND (?5 IS NULL OR run_id = ?5) AND (?6 IS NULL OR status = ?6)
-         ORDER BY created_at DESC, id DESC LIMIT ?7`,
-        ...[tenantId, from.createdAt, from.id, endpointId, runId, status],
-        first + 1, // the one beyond the page tells whether there is another
+        `SELECT data FROM webhook_deliveries WHERE tenant_id = ?
+         ${filters.map(({ column }) => `AND ${column} = ? `).join("")}AND (created_at, id) < (?, ?)
+         ORDER BY created_at DESC, id DESC LIMIT ?`,
+        ...[tenantId, ...filters.map(({ value }) => value), from.createdAt, from.id],
+        first + 1, // one more shows if there is another
       );
       const deliveries = rows.slice(0, first).map((row) => recordIn<Delivery>(row));
       return { deliveries, hasNextPage: rows.length > first, cursorOf };
