@@ -65,6 +65,8 @@ export interface Config {
   readonly burstUnits: number;
   readonly unitsPerMonth: number | null;
   readonly unfinishedRuns: number;
+  /** Subscriptions and long polls that one key may have open at one gateway process. */
+  readonly openWaitsPerKey: number;
   /** After how many days the store may delete a run that has finished, and what belongs to it; null: never. In AWS only. */
   readonly retentionDays: number | null;
   /** Whether the URLs of images and webhooks may use http and lead to private addresses: for development only. */
@@ -127,6 +129,7 @@ const variables: Readonly<Record<keyof Config, string>> = {
   burstUnits: "VEDERE_BURST_UNITS",
   unitsPerMonth: "VEDERE_UNITS_PER_MONTH",
   unfinishedRuns: "VEDERE_UNFINISHED_RUNS",
+  openWaitsPerKey: "VEDERE_OPEN_WAITS_PER_KEY",
   retentionDays: "VEDERE_RETENTION_DAYS",
   fetchPrivate: "VEDERE_FETCH_PRIVATE",
   hubEndpoint: "HF_ENDPOINT", // the names that the hub's own tools read
@@ -202,6 +205,7 @@ export function readConfig(
     unitsPerSecond: read("unitsPerSecond", wholeNumber(1, 100_000_000), null),
     burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), 20_000),
     unitsPerMonth: read("unitsPerMonth", wholeNumber(1, 999_999_999), null),
+    openWaitsPerKey: read("openWaitsPerKey", wholeNumber(1, 1_000_000), limits.openWaitsPerKey),
     unfinishedRuns: read("unfinishedRuns", wholeNumber(1, 100_000_000), limits.unfinishedRunsMax),
     retentionDays: read("retentionDays", wholeNumber(1, 3_650), null),
     fetchPrivate: read("fetchPrivate", oneOf(["true", "false"]), "false") === "true",

@@ -1,11 +1,12 @@
 import type { GraphQLSchema } from "graphql";
 import type { KeyPorts } from "../core/api-keys.ts";
 import type { WorkLimits } from "../core/budget.ts";
-import { AppError } from "../core/errors.ts";
 import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
 import type { Tracing } from "../core/tracing.ts";
+import type { Admission } from "./admission.ts";
 import type { FetchSettings } from "./fetch-image.ts";
+import { keyIsDead, unauthenticated } from "./unauthenticated.ts";
 
 /** Where the gateway writes what happened; a pino logger is one. */
 export interface Log {
@@ -48,6 +49,8 @@ export interface RequestContext {
   readonly cost: RequestCost;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
+  /** The key, for as long as the request takes. */
+  readonly admission: Admission;
   /** The models of the service, read once per request; anew, and from then on, where they are asked to be fresh. */
   models(options?: { readonly isFresh: boolean }): Promise<readonly ModelInfo[]>;
   /** What the living workers say about them, read once per request. */
@@ -69,8 +72,7 @@ export async function authenticate(
   const key = await tenants.findKey(parsed.id);
   const isAdmitted = keyAdmits(key ?? nobody, parsed.secret, { pepper, now: clock.now() });
   const tenant = await tenants.get(key?.tenantId ?? "");
-  if (!key || !isAdmitted || tenant?.disabledAt !== null)
-    throw unauthenticated("This API key is unknown, or does not admit anybody any more.");
+  if (!key || !isAdmitted || tenant?.disabledAt !== null) throw keyIsDead();
   return {
     tenantId: key.tenantId,
     keyId: key.id,
@@ -84,13 +86,6 @@ const nobody: ApiKey = {
   ...{ id: "", tenantId: "", name: "", scopes: [], createdAt: 0, expiresAt: 0, revokedAt: 0 },
   secretHash: "0".repeat(64),
 };
-
-function unauthenticated(message: string): AppError {
-  return new AppError(
-    "UNAUTHENTICATED",
-    `${message} Send one as the header "Authorization: Bearer vdr_live_…".`,
-  );
-}
 
 /** Calls `read` when it is first needed, and again where its result is asked to be fresh. */
 export function once<T>(

@@ -7,6 +7,7 @@ import { chooseModel } from "./choose-model.ts";
 import type { RequestContext } from "./context.ts";
 import { hashInput } from "./idempotency.ts";
 import { takeImage } from "./intake.ts";
+import type { OpenWait } from "./open-waits.ts";
 import {
   boundFaults,
   inputFault,
@@ -43,6 +44,7 @@ export async function createRun(
   throwFaults(asked.map((task) => supportFault(task, model)));
   const { image, bytes } = await takeImage(context, input.source);
   throwFaults(asked.map((task) => inputFault(task, image)));
+  await context.admission.requireAdmitted(); // the image may have taken a while
   const tasks = asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null }));
   const takeBack = await payFor(context, tasks);
   const accepted = { input, idempotency, image, bytes, model: name, tasks };
@@ -114,12 +116,16 @@ function replay(run: Run, isSameInput: boolean): CreatedRun {
   });
 }
 
-/** The run once it has finished, or as it is after `waitMs` or when nobody waits any more. */
+/**
+ * The run once it has finished, or as it is after `waitMs` or when nobody waits any more. Throws AppError UNAUTHENTICATED where the key admits
+ * nobody any more.
+ */
 export async function waitForRun(
-  { ports, signal }: RequestContext,
+  { ports }: Pick<RequestContext, "ports">,
   run: Run,
-  waitMs: number,
+  { waitMs, wait }: { waitMs: number; wait: OpenWait },
 ): Promise<Run> {
+  const { signal } = wait;
   const deadline = ports.clock.now() + waitMs;
   let seen = run;
   while (!isFinished(seen) && !signal.aborted) {
@@ -130,6 +136,8 @@ export async function waitForRun(
     if (!now || now.version === seen.version) break;
     seen = now;
   }
+  if (signal.reason instanceof AppError) throw signal.reason;
+  if (seen !== run) await wait.requireAdmitted();
   return seen;
 }
 

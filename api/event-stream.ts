@@ -9,6 +9,7 @@ import {
   subscribe,
   validate,
 } from "graphql";
+import { AppError } from "../core/errors.ts";
 import type { RequestContext } from "./context.ts";
 import { boundsRule, executionOptions, parseOptions, validationOptions } from "./guards.ts";
 import { publicError } from "./public-error.ts";
@@ -20,7 +21,7 @@ const pingMs = 12_000;
 /**
  * Answers a subscription as server-sent events: graphql-sse's "distinct connections mode", one connection for each operation. The rules are
  * those of queries; a request that breaks one gets its errors as the only event. The stream breaks off, without `complete`, when
- * `context.signal` is aborted.
+ * `context.signal` is aborted; it ends with an error and `complete` when the key admits nobody any more.
  */
 export function answerAsEvents(
   schema: GraphQLSchema,
@@ -72,7 +73,12 @@ async function* answer(
 ): AsyncGenerator<FormattedExecutionResult, void> {
   const results = await start(schema, request, context);
   if (!(Symbol.asyncIterator in results)) return yield shown(results, context);
-  for await (const result of results) yield shown(result, context);
+  try {
+    for await (const result of results) yield shown(result, context);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    yield shown({ errors: [error] }, context);
+  }
 }
 
 async function start(

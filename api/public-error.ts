@@ -16,7 +16,9 @@ export function publicError(
 ): GraphQLFormattedError {
   const cause = error instanceof GraphQLError ? error.originalError : error;
   const where = error instanceof GraphQLError ? placeOf(error) : {};
-  if (cause instanceof AppError && isUserErrorCode(cause.code)) {
+  const isShown =
+    cause instanceof AppError && (isUserErrorCode(cause.code) || cause.code === "UNAUTHENTICATED");
+  if (isShown) {
     return {
       message: cause.message,
       ...where,

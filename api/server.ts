@@ -6,6 +6,7 @@ import { reportLifetimeMs } from "../core/model-status.ts";
 import type { Ports } from "../core/ports.ts";
 import { randomBase62 } from "../core/tenant.ts";
 import { noTracing, type Span, type Tracing } from "../core/tracing.ts";
+import { admissionOf } from "./admission.ts";
 import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
 import { answerAsEvents } from "./event-stream.ts";
 import type { FetchSettings } from "./fetch-image.ts";
@@ -13,6 +14,7 @@ import { graphiqlPages } from "./graphiql/serve.ts";
 import { startGraphqlServer } from "./graphql.ts";
 import { answerReadiness } from "./health.ts";
 import { allowImageLoadersOnly } from "./image-probe.ts";
+import { openWaits } from "./open-waits.ts";
 import { isFromBrowser, isOfThisMachine } from "./origin.ts";
 import { refusal } from "./refusal.ts";
 import { isJson, readGraphqlRequest } from "./request-body.ts";
@@ -29,6 +31,8 @@ export interface GatewayOptions {
   readonly fetch: Partial<FetchSettings>;
   /** Defaults: no rate, no quota, and the unfinished runs of core/limits. */
   readonly work?: Partial<WorkLimits>;
+  /** How many subscriptions and long polls one key may have open in this process. Default: that of core/limits. */
+  readonly openWaitsPerKey?: number;
   readonly log: Log;
   /** Follows requests into their runs. Absent: nobody does. */
   readonly tracing?: Tracing;
@@ -79,6 +83,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
   const work = { ...noWorkLimits, ...options.work };
   const tracing = options.tracing ?? noTracing;
+  const waits = openWaits(ports, {
+    perKeyMax: options.openWaitsPerKey ?? limits.openWaitsPerKey,
+    onFault: (err, keyId) =>
+      log.error({ err, keyId }, "the key of an open wait could not be read; it is tried again"),
+  });
   const fetch = {
     allowPrivate: false,
     ...limits.fetch,
@@ -143,8 +152,15 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (caller instanceof Response) return caller;
     trail.tenantId = caller.tenantId;
     trail.keyId = caller.keyId;
+    const { signal } = request;
+    const admission = admissionOf(ports, caller.keyId, { waits, signal, since: ports.clock.now() });
     const operation = await readGraphqlRequest(request);
     if (operation instanceof Response) return operation;
+    try {
+      await admission.requireAdmitted(); // a body may come slowly
+    } catch (error) {
+      return unauthorized(error);
+    }
     const context: RequestContext = {
       ports,
       pepper: options.secret,
@@ -157,12 +173,22 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       fetch,
       work,
       cost: { requested: 0, actual: 0 },
-      signal: request.signal,
+      signal,
+      admission,
       models: once((isFresh) => ports.models.list({ isFresh })),
       workerReports: once(() => ports.registry.reports(ports.clock.now() - reportLifetimeMs)),
     };
     if (path === "/graphql/stream") return answerAsEvents(schema, operation, context);
-    return graphql.execute(operation, { context, accept: request.headers.get("accept") });
+    const accept = request.headers.get("accept");
+    const answer = await graphql.execute(operation, { context, accept });
+    const refused = admission.refusedWith();
+    return refused ? unauthorized(refused) : answer;
+  }
+
+  /** Throws again what is no AppError. */
+  function unauthorized(error: unknown): Response {
+    if (!(error instanceof AppError)) throw error;
+    return refusal(401, error.code, error.message, { "www-authenticate": 'Bearer realm="vedere"' });
   }
 
   async function identify(request: Request): Promise<Caller | Response> {
@@ -173,10 +199,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         pepper: options.secret,
       });
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      return refusal(401, error.code, error.message, {
-        "www-authenticate": 'Bearer realm="vedere"',
-      });
+      return unauthorized(error);
     }
   }
 

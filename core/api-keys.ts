@@ -109,6 +109,16 @@ export async function revokeKey(
   return findKey(ports, granter, keyId);
 }
 
+/** Whether a key that was admitted still is: not revoked, not expired, its tenant not disabled. */
+export async function isStillAdmitted(
+  { tenants, clock }: Pick<Ports, "tenants" | "clock">,
+  keyId: string,
+): Promise<boolean> {
+  const key = await tenants.findKey(keyId);
+  if (!key || !isAlive(key, clock.now())) return false;
+  return (await tenants.get(key.tenantId))?.disabledAt === null;
+}
+
 /** Makes a tenant. Throws AppError INVALID. */
 export async function createTenant(
   { tenants, clock }: Pick<Ports, "tenants" | "clock">,

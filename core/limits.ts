@@ -18,6 +18,8 @@ export const limits = {
   page: { firstMax: 100 },
   /** Of a tenant's or a key's name, and how long a rerolled key may live on. */
   key: { nameMax: 200, graceMsMax: 30 * 86_400_000 },
+  /** Subscriptions and long polls that one key may have open at one gateway process; more are refused with RATE_LIMITED. */
+  openWaitsPerKey: 100,
   /** A tenant's runs that have not finished; more are refused with QUEUE_FULL. */
   unfinishedRunsMax: 10_000,
   request: {

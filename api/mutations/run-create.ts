@@ -1,5 +1,6 @@
 import type { RequestContext } from "../context.ts";
 import { type CreatedRun, createRun, waitForRun } from "../create-run.ts";
+import type { OpenWait } from "../open-waits.ts";
 import type { RunCreateInput } from "../run-input.ts";
 import { type UserError, userErrorsOf } from "../user-errors.ts";
 
@@ -15,7 +16,28 @@ export async function runCreate(
   { input }: { input: RunCreateInput },
   context: RequestContext,
 ): Promise<RunCreatePayload> {
-  return waitIn(context, await createIn(context, input, ["input"]), input.waitMs);
+  if (input.waitMs <= 0) return createIn(context, input, ["input"]);
+  const opened = openWaitIn(context, ["input"]);
+  if ("userErrors" in opened) return { run: null, replayed: false, ...opened };
+  const { wait } = opened;
+  try {
+    const payload = await createIn(context, input, ["input"]);
+    return await waitIn(context, payload, { waitMs: input.waitMs, wait });
+  } finally {
+    wait.end();
+  }
+}
+
+/** A place among the key's open waits, taken before anything is created; or why there is none. */
+export function openWaitIn(
+  context: RequestContext,
+  path: readonly string[],
+): { readonly wait: OpenWait } | { readonly userErrors: readonly UserError[] } {
+  try {
+    return { wait: context.admission.openWait() };
+  } catch (error) {
+    return { userErrors: userErrorsOf(error, path) };
+  }
 }
 
 /** Creates a run; what is wrong with the input at `path` becomes userErrors. */
@@ -35,9 +57,9 @@ export async function createIn(
 export async function waitIn(
   context: RequestContext,
   payload: RunCreatePayload,
-  waitMs: number,
+  waiting: { waitMs: number; wait: OpenWait },
 ): Promise<RunCreatePayload> {
   return payload.run
-    ? { ...payload, run: await waitForRun(context, payload.run, waitMs) }
+    ? { ...payload, run: await waitForRun(context, payload.run, waiting) }
     : payload;
 }

@@ -3,7 +3,7 @@ import { limits } from "../../core/limits.ts";
 import type { RequestContext } from "../context.ts";
 import type { RunCreateInput } from "../run-input.ts";
 import { userErrorsOf } from "../user-errors.ts";
-import { createIn, type RunCreatePayload, waitIn } from "./run-create.ts";
+import { createIn, openWaitIn, type RunCreatePayload, waitIn } from "./run-create.ts";
 
 /** Each may hold a whole image in memory. */
 const atOnceMax = 4;
@@ -22,13 +22,21 @@ export async function runsCreate(
     });
     return { items: [], userErrors: userErrorsOf(fault, ["input"]) };
   }
-  const created = await createAll(context, items);
-  return {
-    items: await Promise.all(
-      created.map((payload, i) => waitIn(context, payload, items[i]?.waitMs ?? 0)),
-    ),
-    userErrors: [],
-  };
+  const first = items.findIndex(({ waitMs }) => waitMs > 0);
+  if (first < 0) return { items: await createAll(context, items), userErrors: [] };
+  const opened = openWaitIn(context, ["input", "items", String(first)]); // one place, however many items wait
+  if ("userErrors" in opened) return { items: [], ...opened };
+  const { wait } = opened;
+  try {
+    const created = await createAll(context, items);
+    const waited = created.map((payload, i) => {
+      const waitMs = items[i]?.waitMs ?? 0;
+      return waitMs > 0 ? waitIn(context, payload, { waitMs, wait }) : payload;
+    });
+    return { items: await Promise.all(waited), userErrors: [] };
+  } finally {
+    wait.end();
+  }
 }
 
 /** A few at a time; payloads stand in input order. */

@@ -123,6 +123,7 @@ async function openGateway(
     publicUrl: config.publicUrl,
     fetch: { allowPrivate: config.fetchPrivate },
     work: config,
+    openWaitsPerKey: config.openWaitsPerKey,
     log,
     tracing,
     onRequest: metrics.request,

@@ -50,6 +50,7 @@ async function openGateway(): Promise<Gateway> {
     publicUrl: config.publicUrl,
     fetch: { allowPrivate: config.fetchPrivate },
     work: config,
+    openWaitsPerKey: config.openWaitsPerKey,
     log,
     graphiql: false,
   });
