@@ -56,6 +56,10 @@ export interface Config {
   readonly sightCacheMb: number;
   /** How long a worker holds a run between two signs of life; a run of a worker that died goes on elsewhere after that. */
   readonly leaseMs: number;
+  /** How often the processes of `vedere start` report that they run; one that misses three is killed and started again. */
+  readonly heartbeatMs: number;
+  /** How long a step of a worker may hold its main thread, such as the load of a large model, before the worker is taken for stuck. */
+  readonly hangMs: number;
   /** Takes the place of DIR/secret.key, for services that share tenants but no folder. */
   readonly secret: string | null;
   /** The secret's place in AWS Secrets Manager, where `secret` is null. */
@@ -123,6 +127,8 @@ const variables: Readonly<Record<keyof Config, string>> = {
   runsAtOnce: "VEDERE_RUNS_AT_ONCE",
   sightCacheMb: "VEDERE_SIGHT_CACHE_MB",
   leaseMs: "VEDERE_LEASE_MS",
+  heartbeatMs: "VEDERE_HEARTBEAT_MS",
+  hangMs: "VEDERE_HANG_MS",
   secret: "VEDERE_SECRET",
   secretArn: "VEDERE_SECRET_ARN",
   unitsPerSecond: "VEDERE_UNITS_PER_SECOND",
@@ -200,6 +206,8 @@ export function readConfig(
     runsAtOnce: read("runsAtOnce", wholeNumber(1, 256), 8),
     sightCacheMb: read("sightCacheMb", wholeNumber(0, 1_000_000), 256),
     leaseMs: read("leaseMs", wholeNumber(1_000, 3_600_000), limits.lease.leaseMs),
+    heartbeatMs: read("heartbeatMs", wholeNumber(100, 600_000), 5_000),
+    hangMs: read("hangMs", wholeNumber(1_000, 86_400_000), 600_000),
     secret: read("secret", longText(32), null),
     secretArn: read("secretArn", anyText, null),
     unitsPerSecond: read("unitsPerSecond", wholeNumber(1, 100_000_000), null),

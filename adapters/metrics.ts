@@ -30,6 +30,14 @@ export interface DeliveryMetrics {
   values(): Promise<MetricObject[]>;
 }
 
+/** What `vedere start` counts of the processes that it keeps running. */
+export interface SupervisorMetrics {
+  restart(kind: "gateway" | "worker", reason: "ended" | "silent" | "stuck"): void;
+  /** How each process is now. */
+  states(processes: readonly { readonly kind: string; readonly state: string }[]): void;
+  values(): Promise<MetricObject[]>;
+}
+
 export type { MetricObject };
 
 /** Paths that are told apart; all others are one. */
@@ -160,6 +168,33 @@ export function openDeliveryMetrics(): DeliveryMetrics {
     attempt({ outcome, ms }) {
       deliveries.inc({ outcome });
       seconds.observe({ outcome }, ms / 1_000);
+    },
+    values: () => valuesOf(registers),
+  };
+}
+
+export function openSupervisorMetrics(): SupervisorMetrics {
+  const registers = [new Registry()];
+  const restarts = new Counter({
+    name: "vedere_restarts_total",
+    help: "Processes started again: they ended, sent no heartbeat (silent), or did not move (stuck).",
+    labelNames: ["process", "reason"],
+    registers,
+  });
+  const processes = new Gauge({
+    name: "vedere_processes",
+    help: "Processes of the service on this machine, by what their heartbeats report.",
+    labelNames: ["process", "state"],
+    registers,
+  });
+  for (const process of ["gateway", "worker"])
+    for (const reason of ["ended", "silent", "stuck"]) restarts.inc({ process, reason }, 0);
+  return {
+    restart: (process, reason) => restarts.inc({ process, reason }),
+    states(all) {
+      processes.reset();
+      for (const { kind: process, state } of all)
+        processes.inc({ process, state: state.toLowerCase() });
     },
     values: () => valuesOf(registers),
   };

@@ -5,10 +5,31 @@ import type { Log } from "./context.ts";
 /** Load balancers give up after a few seconds: a store that takes longer is as bad as none. */
 const patienceMs = 2_000;
 
-/** Whether the gateway can take runs: 200, or 503 with what does not answer in time. The reasons themselves go to the log only. */
+/** What `vedere start` knows of the processes that it keeps running. */
+export interface ProcessHealth {
+  readonly workers: readonly {
+    readonly name: string;
+    readonly state: "STARTING" | "ALIVE" | "SILENT" | "DOWN";
+  }[];
+  /** The latest ones, the newest first. */
+  readonly restarts: readonly {
+    readonly process: string;
+    /** It ended, sent no heartbeat, or did not move. */
+    readonly reason: "ended" | "silent" | "stuck";
+    readonly detail: string;
+    /** ISO 8601. */
+    readonly at: string;
+  }[];
+}
+
+/**
+ * Whether the gateway can take runs: 200, or 503 with what does not answer in time: the store, the queue, or every worker of `vedere start`. If
+ * only some workers do not answer, it is ready, with that as a reason. Errors themselves go to the log only.
+ */
 export async function answerReadiness(
   { runs, queue }: Pick<Ports, "runs" | "queue">,
   log: Log,
+  processes: ProcessHealth | null,
 ): Promise<Response> {
   const checks = { store: () => runs.countUnfinished("readyz"), queue: () => queue.depth() }; // no tenant has this id
   const answers = await Promise.all(
@@ -22,11 +43,26 @@ export async function answerReadiness(
       }
     }),
   );
-  const reasons = answers.filter((reason) => reason !== null);
-  return Response.json(
-    { ready: reasons.length === 0, reasons },
-    { status: reasons.length === 0 ? 200 : 503 },
-  );
+  const workers = processes?.workers ?? [];
+  const isServed = workers.length === 0 || workers.some(({ state }) => canWork(state));
+  const ready = isServed && answers.every((reason) => reason === null);
+  const reasons = [
+    ...answers.filter((reason) => reason !== null),
+    ...workers.filter(({ state }) => !canWork(state)).map(reasonOf),
+  ];
+  const restarts = processes?.restarts ?? [];
+  return Response.json({ ready, reasons, restarts }, { status: ready ? 200 : 503 });
+}
+
+/** One that starts will take runs in a moment: they wait in the queue meanwhile. */
+function canWork(state: ProcessHealth["workers"][number]["state"]): boolean {
+  return state === "ALIVE" || state === "STARTING";
+}
+
+function reasonOf({ name, state }: ProcessHealth["workers"][number]): string {
+  return state === "SILENT"
+    ? `The ${name} does not answer; it is started again if it stays silent.`
+    : `The ${name} has ended and is about to be started again.`;
 }
 
 async function inTime(answer: Promise<unknown>): Promise<void> {

@@ -12,7 +12,7 @@ import { answerAsEvents } from "./event-stream.ts";
 import type { FetchSettings } from "./fetch-image.ts";
 import { graphiqlPages } from "./graphiql/serve.ts";
 import { startGraphqlServer } from "./graphql.ts";
-import { answerReadiness } from "./health.ts";
+import { answerReadiness, type ProcessHealth } from "./health.ts";
 import { allowImageLoadersOnly } from "./image-probe.ts";
 import { openWaits } from "./open-waits.ts";
 import { isFromBrowser, isOfThisMachine } from "./origin.ts";
@@ -42,6 +42,8 @@ export interface GatewayOptions {
     readonly status: number;
     readonly ms: number;
   }) => void;
+  /** What is known of the service's other processes; null or absent: nothing. */
+  readonly processes?: () => ProcessHealth | null;
   /** Serve GraphiQL at / to callers on this machine. */
   readonly graphiql: boolean;
   /** An API key that GraphiQL sends by itself; it stands in a page that only this machine can read. */
@@ -101,7 +103,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (path === "/graphql" || path === "/graphql/stream")
       return answerTraced(request, path, { peer, trail });
     if (path === "/healthz") return Response.json({ status: "ok" });
-    if (path === "/readyz") return answerReadiness(ports, log);
+    if (path === "/readyz") return answerReadiness(ports, log, options.processes?.() ?? null);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
     return (
       (await graphiql(request, peer.address)) ??

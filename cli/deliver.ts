@@ -18,7 +18,15 @@ export async function deliver(
     log,
     tracing,
     onAttempt,
-  }: { signal: AbortSignal; log: Log; tracing: Tracing; onAttempt?: AttemptTools["onAttempt"] },
+    onRound,
+  }: {
+    signal: AbortSignal;
+    log: Log;
+    tracing: Tracing;
+    onAttempt?: AttemptTools["onAttempt"];
+    /** Runs before each round of the deliverer. */
+    onRound?: () => void;
+  },
 ): Promise<void> {
   const sender = openSender({
     allowPrivate: config.fetchPrivate,
@@ -36,7 +44,7 @@ export async function deliver(
       random: Math.random,
       tracing,
       onAttempt,
-    }).run(signal);
+    }).run(signal, onRound);
   } finally {
     await sender.close();
   }

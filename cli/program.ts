@@ -2,15 +2,33 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { Command } from "commander";
 import { packageRoot } from "../adapters/package-root.ts";
-import { addAnalyze } from "./commands/analyze.ts";
-import { addDeliver } from "./commands/deliver.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addKeys } from "./commands/keys.ts";
-import { addModels } from "./commands/models.ts";
-import { addStart } from "./commands/start.ts";
-import { addTenants } from "./commands/tenants.ts";
-import { addWorker } from "./commands/worker.ts";
 import { report } from "./failure.ts";
+import { leaveParent } from "./parent.ts";
+
+type AddCommand = (program: Command, options: { debug: () => boolean }) => void;
+
+/** The commands, in the order of the help. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  start: async () => (await import("./commands/start.ts")).addStart,
+  gateway: async () => (await import("./commands/gateway.ts")).addGateway,
+  worker: async () => (await import("./commands/worker.ts")).addWorker,
+  deliver: async () => (await import("./commands/deliver.ts")).addDeliver,
+  analyze: async () => (await import("./commands/analyze.ts")).addAnalyze,
+  models: async () => (await import("./commands/models.ts")).addModels,
+  tenants: async () => (await import("./commands/tenants.ts")).addTenants,
+  keys: async () => (await import("./commands/keys.ts")).addKeys,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
+};
+
+/**
+ * The command that is named, alone: `vedere start` must not load what its processes load. All of them if none is named: help lists them,
+ * and a mistyped name is compared with them.
+ */
+function loadCommands(args: readonly string[]): Promise<AddCommand[]> {
+  const named = args.find((arg) => !arg.startsWith("-")) ?? "";
+  const load = Object.hasOwn(commands, named) ? commands[named] : undefined;
+  return Promise.all((load ? [load] : Object.values(commands)).map((each) => each()));
+}
 
 /** Runs the command line; its exit code is in process.exitCode afterwards. */
 export async function runCommandLine(): Promise<void> {
@@ -38,18 +56,13 @@ Examples, on sample images that come with it:
 
 Settings come from options, else from VEDERE_* variables. Exit codes: 0 done, 1 something failed, 2 wrong usage or settings.`,
     );
-  addStart(program);
-  addWorker(program);
-  addDeliver(program);
-  addAnalyze(program, { debug });
-  addModels(program);
-  addTenants(program);
-  addKeys(program);
-  addDoctor(program);
+  for (const add of await loadCommands(process.argv.slice(2))) add(program, { debug });
   try {
     await program.parseAsync();
   } catch (error) {
     process.exitCode = report(error, { debug: debug() });
+  } finally {
+    leaveParent();
   }
 }
 

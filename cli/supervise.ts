@@ -1,103 +1,126 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { setTimeout as pause } from "node:timers/promises";
-import type { MetricObject } from "../adapters/metrics.ts";
+import { type MetricObject, openSupervisorMetrics } from "../adapters/metrics.ts";
 import type { Log } from "../api/context.ts";
+import type { ProcessHealth } from "../api/health.ts";
+import { type KeptProcess, keepProcess } from "./keep-process.ts";
 
-export interface Workers {
-  /** Resolves once one of them has loaded its model and takes runs. */
-  readonly ready: Promise<void>;
-  /** Resolves once all have ended, after `signal` was aborted. */
-  readonly ended: Promise<void>;
-  /** What each of them has counted; those that do not answer in a second are left out. */
+export interface Service {
+  /** Resolves once the gateway listens, to true; to false if it ended before. */
+  readonly up: Promise<boolean>;
+  /** Resolves once all processes have ended, with the exit code of the service. */
+  readonly ended: Promise<number>;
+  /** What each process has counted, and this one of all of them. */
   metrics(): Promise<MetricObject[][]>;
-  /** Ends them at once; what they were doing is done again by others. */
+  stop(): void;
+  /** Ends all at once; what they were doing is done again by others. */
   kill(): void;
 }
 
-const backoff = { firstMs: 500, lastMs: 30_000 };
-/** A worker that lived this long was well: its next failure starts the backoff anew. */
-const wellAfterMs = 60_000;
+/** So many restarts are remembered for /readyz. */
+const restartsKept = 20;
 
 /**
- * Keeps worker processes running: `vedere worker` with `args`, each started again when it dies, ever later while it dies early. Aborting
- * `signal` stops them gracefully: each finishes the run that it has.
+ * Runs the service: a gateway, and workers as soon as it listens, each started again if it dies or hangs. Prints the greeting of the first
+ * gateway, and "Ready." once a worker takes runs. Aborting `signal` stops the workers after the runs that they have, then the gateway. A
+ * gateway that never listened ends the service with its exit code.
  */
-export function superviseWorkers(setup: {
-  count: number;
-  args: readonly string[];
+export function supervise(setup: {
+  gatewayArgs: readonly string[];
+  workerArgs: readonly string[];
+  workers: number;
+  heartbeatMs: number;
   signal: AbortSignal;
   log: Log;
-}): Workers {
-  const { signal, log } = setup;
-  const children = new Set<ChildProcess>();
-  const { promise: ready, resolve: setReady } = promiseWithResolver();
+}): Service {
+  const { log, heartbeatMs } = setup;
+  const counts = openSupervisorMetrics();
+  const restarts: ProcessHealth["restarts"][number][] = [];
+  const workersStop = new AbortController();
+  const gatewayStop = new AbortController();
+  const stop = () => workersStop.abort();
+  if (setup.signal.aborted) stop();
+  setup.signal.addEventListener("abort", stop);
+  let workers: KeptProcess[] = [];
+  let isGreeted = false;
 
-  async function keepOne(number: number): Promise<void> {
-    for (let failures = 0; !signal.aborted; failures += 1) {
-      const startedAt = performance.now();
-      const exit = await runOne();
-      if (signal.aborted) return;
-      if (performance.now() - startedAt > wellAfterMs) failures = 0;
-      const delayMs = Math.min(backoff.lastMs, backoff.firstMs * 2 ** failures);
-      log.error({ worker: number, exit, delayMs }, "a worker died and is started again");
-      await pause(delayMs, undefined, { signal }).catch(() => undefined); // rejects when aborted, which the loop sees
+  const health = (): ProcessHealth => ({
+    workers: workers.map(({ name, state }) => ({ name, state: state() })),
+    restarts,
+  });
+  const tellGateway = () => gateway?.send({ processes: health() });
+
+  function keep(kind: "gateway" | "worker", name: string): KeptProcess {
+    return keepProcess({
+      name,
+      args: kind === "gateway" ? setup.gatewayArgs : setup.workerArgs,
+      signal: (kind === "gateway" ? gatewayStop : workersStop).signal,
+      isVital: kind === "gateway",
+      ...{ heartbeatMs, log, onChange: tellGateway },
+      onMessage(message) {
+        if (kind !== "gateway") return;
+        if (message === "ready") return tellGateway(); // it knows nothing yet
+        const greeting = greetingOf(message);
+        if (greeting === null || isGreeted) return;
+        isGreeted = true;
+        process.stdout.write(greeting);
+      },
+      onRestart(reason, detail) {
+        counts.restart(kind, reason);
+        restarts.unshift({ process: name, reason, detail, at: new Date().toISOString() });
+        restarts.splice(restartsKept);
+        tellGateway();
+      },
+    });
+  }
+
+  let gateway: KeptProcess | null = null;
+  const kept = keep("gateway", "gateway");
+  gateway = kept;
+  const up = Promise.race([kept.ready.then(() => true), kept.ended.then(() => false)]);
+
+  async function run(): Promise<number> {
+    if (await up) {
+      workers = Array.from({ length: setup.workers }, (_, i) => keep("worker", `worker ${i + 1}`));
+      tellGateway();
+      const first = Promise.race(workers.map(({ ready }) => ready));
+      if (workers.length > 0) void first.then(() => process.stdout.write("Ready.\n"));
+      else process.stdout.write("Ready.\n");
     }
+    await Promise.race([kept.ended, aborted(workersStop.signal)]);
+    workersStop.abort();
+    await Promise.all(workers.map(({ ended }) => ended));
+    gatewayStop.abort();
+    return kept.ended;
   }
 
-  function runOne(): Promise<string> {
-    const child = fork(process.argv[1] ?? "", ["worker", ...setup.args]);
-    children.add(child);
-    const stop = () => child.kill("SIGTERM");
-    signal.addEventListener("abort", stop);
-    child.on("message", (message) => {
-      if (message === "ready") setReady();
-    });
-    return new Promise((resolve) => {
-      child.once("error", (error) => resolve(error.message));
-      child.once("exit", (code, name) => resolve(name ?? `exit code ${code}`));
-    }).then((exit) => {
-      signal.removeEventListener("abort", stop);
-      children.delete(child);
-      return String(exit);
-    });
-  }
-
-  const kept = Array.from({ length: setup.count }, (_, i) => keepOne(i + 1));
   return {
-    ready,
-    ended: Promise.all(kept).then(() => undefined),
-    metrics: async () =>
-      (await Promise.all([...children].map(metricsOf))).filter((values) => values !== null),
+    up,
+    ended: run(),
+    async metrics() {
+      const all = [kept, ...workers];
+      counts.states(all.map(({ name, state }) => ({ kind: kindOf(name), state: state() })));
+      const values = await Promise.all(all.map((each) => each.metrics()));
+      return [await counts.values(), ...values.filter((each) => each !== null)];
+    },
+    stop,
     kill() {
-      for (const child of children) child.kill("SIGKILL");
+      for (const each of [kept, ...workers]) each.kill();
     },
   };
 }
 
-const metricsTimeoutMs = 1_000;
-
-/** Asks a worker for its values; null where it does not answer: it is starting, at work on a long batch, or dead. */
-function metricsOf(child: ChildProcess): Promise<MetricObject[] | null> {
-  return new Promise((resolve) => {
-    const end = (values: MetricObject[] | null) => {
-      clearTimeout(timer);
-      child.off("message", hear);
-      resolve(values);
-    };
-    const hear = (message: unknown) => {
-      if (typeof message === "object" && message !== null && "metrics" in message)
-        end(message.metrics as MetricObject[]);
-    };
-    const timer = setTimeout(end, metricsTimeoutMs, null);
-    child.on("message", hear);
-    child.send("metrics", (error) => error && end(null));
-  });
+function kindOf(name: string): "gateway" | "worker" {
+  return name === "gateway" ? "gateway" : "worker";
 }
 
-function promiseWithResolver(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
+function greetingOf(message: unknown): string | null {
+  return typeof message === "object" && message !== null && "greeting" in message
+    ? String(message.greeting)
+    : null;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve());
   });
-  return { promise, resolve };
 }

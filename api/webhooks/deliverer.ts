@@ -5,8 +5,8 @@ import { type AttemptTools, attemptDelivery } from "./attempt.ts";
 
 /** Delivers what the outbox and the schedule hold. Any number of processes may do so on one store. */
 export interface Deliverer {
-  /** Until `signal` aborts; attempts in progress are finished. */
-  run(signal: AbortSignal): Promise<void>;
+  /** Until `signal` aborts; attempts in progress are finished. `onRound` runs before each round. */
+  run(signal: AbortSignal, onRound?: () => void): Promise<void>;
   /** Until nothing is due any more, or `signal` aborts. Throws what the store throws. */
   drain(signal?: AbortSignal): Promise<void>;
 }
@@ -73,8 +73,9 @@ export function openDeliverer(tools: AttemptTools): Deliverer {
   const allDone = () => Promise.all([...inProgress.values()].map(({ done }) => done));
 
   return {
-    async run(signal) {
+    async run(signal, onRound = () => {}) {
       while (!signal.aborted) {
+        onRound();
         try {
           if ((await round()) === 0) await ports.webhooks.wait(waitMs, signal);
           await turn();

@@ -3,6 +3,7 @@ import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";
 import { openDeliveryMetrics } from "../../adapters/metrics.ts";
 import { deliver } from "../deliver.ts";
+import { drainOnFault } from "../last-defence.ts";
 import { openLogger } from "../logger.ts";
 import { tracingOf } from "../open-tracing.ts";
 import { serveMetrics } from "../serve-metrics.ts";
@@ -20,9 +21,12 @@ export function addDeliver(program: Command): void {
 }
 
 async function run({ data }: { data?: string }): Promise<void> {
-  const signal = onStop(() => {});
   const config = readConfig(undefined, { dataDir: data });
   const log = openLogger(config, { deliverer: process.pid });
+  const signal = drainOnFault(
+    log,
+    onStop(() => {}),
+  );
   const ports = await connect(config);
   const tracing = await tracingOf(config, "deliverer", log);
   const metrics = openDeliveryMetrics();

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Logger } from "pino";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { type Connection, connect } from "../../adapters/connect.ts";
@@ -9,10 +9,13 @@ import { openEngine } from "../../inference/florence2/engine.ts";
 import { openModelReports } from "../../inference/model-reports.ts";
 import { runWorker } from "../../inference/worker.ts";
 import { fetchPublished } from "../fetch-published.ts";
+import { beatsOf, mainThread, startHeartbeat } from "../heartbeat.ts";
+import { drainOnFault } from "../last-defence.ts";
 import { findModel } from "../local-models.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
 import { tracingOf } from "../open-tracing.ts";
+import { hasParent, leaveParent, tellParent } from "../parent.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 
@@ -32,6 +35,7 @@ export function addWorker(program: Command): void {
       "--model-memory-mb <n>",
       "what loaded models may take together (default: VEDERE_MODEL_MEMORY_MB, else half of the machine's)",
     )
+    .addOption(new Option("--heartbeat-ms <n>", "set by `vedere start`").hideHelp())
     .action(work);
 }
 
@@ -39,18 +43,21 @@ interface WorkerOptions {
   readonly data?: string;
   readonly model?: string;
   readonly modelMemoryMb?: string;
+  readonly heartbeatMs?: string;
 }
 
 async function work(options: WorkerOptions): Promise<void> {
-  const orphaned = new AbortController();
-  process.once("disconnect", () => orphaned.abort()); // `vedere start` is gone: nobody would stop this process any more
-  const signal = AbortSignal.any([onStop(() => {}), orphaned.signal]);
   const config = readConfig(undefined, {
     dataDir: options.data,
     model: options.model,
     modelMemoryMb: options.modelMemoryMb,
   });
   const logger = openLogger(config, { worker: process.pid });
+  const signal = drainOnFault(
+    logger,
+    onStop(() => {}),
+  );
+  startHeartbeat(beatsOf(options), [{ name: mainThread, limitMs: config.hangMs }]);
   await fetchPublished(config, logger);
   const ports = await protectedConnection(config, logger);
   const reports = openModelReports(ports, {
@@ -67,20 +74,24 @@ async function work(options: WorkerOptions): Promise<void> {
   });
   const tracing = await tracingOf(config, "worker", logger);
   const metrics = openWorkerMetrics();
-  process.on("message", async (message) => {
-    if (message === "metrics") process.send?.({ metrics: await metrics.values() });
+  process.on("message", (message) => {
+    if (message !== "metrics") return;
+    metrics.values().then(
+      (values) => tellParent({ metrics: values }),
+      (err: unknown) => logger.error({ err }, "the worker's metrics cannot be read"),
+    );
   });
   const ended = new AbortController();
   const reporting = reports.run(engine, ended.signal);
   // The workers of `vedere start` tell theirs to it.
-  const endMetrics = process.send
+  const endMetrics = hasParent()
     ? () => {}
     : await serveMetrics(config, async () => [await metrics.values()]);
   try {
     const { id } = await findModel(ports.models, config.model);
     const ready = await engine.hold(config.model ?? id, signal); // so that the first run need not wait for it
     ready.release();
-    process.send?.("ready");
+    tellParent("ready");
     logger.info({ model: ready.id, revision: ready.revision }, "ready");
     await runWorker(ports, engine, {
       signal,
@@ -99,7 +110,7 @@ async function work(options: WorkerOptions): Promise<void> {
     await engine.close();
     await tracing.close();
     await ports.close();
-    if (process.connected) process.disconnect(); // an open channel to the parent would keep this process alive
+    leaveParent();
   }
 }
 
