@@ -50,8 +50,8 @@ export async function answerReadiness(
     ...answers.filter((reason) => reason !== null),
     ...workers.filter(({ state }) => !canWork(state)).map(reasonOf),
   ];
-  const restarts = processes?.restarts ?? [];
-  return Response.json({ ready, reasons, restarts }, { status: ready ? 200 : 503 });
+  const restarts = processes && { restarts: processes.restarts };
+  return Response.json({ ready, reasons, ...restarts }, { status: ready ? 200 : 503 });
 }
 
 /** One that starts will take runs in a moment: they wait in the queue meanwhile. */

@@ -32,6 +32,8 @@ export interface KeepSetup {
   readonly log: Log;
   /** If it ends before it was ever ready, it is not started again. */
   readonly isVital: boolean;
+  /** False while the service stops: a process that ends then, because it got a signal of its own, is not started again. */
+  readonly isWanted: () => boolean;
   readonly onMessage: (message: unknown) => void;
   readonly onChange: () => void;
   readonly onRestart: (reason: RestartReason, detail: string) => void;
@@ -64,7 +66,7 @@ export function keepProcess(setup: KeepSetup): KeptProcess {
       const startedAt = performance.now();
       const { code, reason, detail } = await live();
       enter("DOWN");
-      if (signal.aborted) return code ?? 0;
+      if (signal.aborted || !setup.isWanted()) return code ?? 0;
       if (setup.isVital && !wasReady) return code ?? 1;
       if (performance.now() - startedAt > wellAfterMs) failures = 0;
       const delayMs = Math.min(backoff.lastMs, backoff.firstMs * 2 ** failures);

@@ -54,6 +54,7 @@ export function supervise(setup: {
       args: kind === "gateway" ? setup.gatewayArgs : setup.workerArgs,
       signal: (kind === "gateway" ? gatewayStop : workersStop).signal,
       isVital: kind === "gateway",
+      isWanted: () => !workersStop.signal.aborted,
       ...{ heartbeatMs, log, onChange: tellGateway },
       onMessage(message) {
         if (kind !== "gateway") return;
