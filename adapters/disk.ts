@@ -63,16 +63,52 @@ export function diskError(error: unknown, path: string): unknown {
     : error;
 }
 
+/** A database that cannot be read (AppError INTERNAL). */
+export function damaged(path: string, reason: string, cause?: unknown): AppError {
+  return new AppError("INTERNAL", `The database ${path} is damaged: ${reason}.`, {
+    fix: restoreIt,
+    cause,
+  });
+}
+
+const restoreIt =
+  "Stop the service and put a backup in its place: `vedere restore BACKUP --data DIR --force` moves what is there aside. Without a backup, move the file away with its -wal and -shm; the service then starts empty.";
+
 const meanings = [
   {
-    codes: /^(ENOSPC|EDQUOT|SQLITE_FULL)$/,
+    codes: /^(ENOSPC|EDQUOT|EFBIG|SQLITE_FULL)$/,
     message: "The disk is full at",
     fix: "Free some space there, or choose another folder with VEDERE_DATA.",
   },
   {
-    codes: /^(EACCES|EPERM|EROFS|SQLITE_READONLY(_.*)?|SQLITE_CANTOPEN(_.*)?)$/,
+    codes: /^(EACCES|EPERM|EROFS|SQLITE_READONLY(_.*)?|SQLITE_CANTOPEN(_.*)?|SQLITE_PERM)$/,
     message: "This process may not write to",
-    fix: "Give its user write permission there, or choose another folder with VEDERE_DATA.",
+    fix: "Give its user write permission there and see that the file system is not read-only, or choose another folder with VEDERE_DATA.",
+  },
+  {
+    codes: /^(SQLITE_NOTADB|SQLITE_CORRUPT(_.*)?)$/,
+    message: "This is no database of Vedere, or it is damaged:",
+    fix: restoreIt,
+  },
+  {
+    codes: /^(SQLITE_BUSY(_.*)?|SQLITE_LOCKED(_.*)?|SQLITE_PROTOCOL)$/,
+    message: "Another program holds a lock on",
+    fix: "End the program that has the file open, such as a SQLite shell or a copy in progress. The folder must lie on a disk of this machine, not on a network share.",
+  },
+  {
+    codes: /^(EIO|SQLITE_IOERR(_.*)?)$/,
+    message: "The disk failed while reading or writing",
+    fix: "Look for disk errors in the system's log and see that the folder is still mounted on a disk of this machine. Then start again; if it stays, restore a backup with `vedere restore`.",
+  },
+  {
+    codes: /^(ENOENT|ENOTDIR|EISDIR|ELOOP|ENAMETOOLONG)$/,
+    message: "There is no such file or folder, and none can be made:",
+    fix: "Mount or restore the data folder, or choose another with VEDERE_DATA.",
+  },
+  {
+    codes: /^(EMFILE|ENFILE)$/,
+    message: "Too many files are open at",
+    fix: "Raise the limit of open files (`ulimit -n`) of this process.",
   },
 ] as const;
 

@@ -1,6 +1,7 @@
+import { statSync } from "node:fs";
 import Database from "libsql";
 import { AppError } from "../core/errors.ts";
-import { diskError } from "./disk.ts";
+import { damaged, diskError } from "./disk.ts";
 import { migrations } from "./sqlite-schema.ts";
 
 /** How long a statement waits for another process's write before it fails. */
@@ -22,8 +23,15 @@ export interface Sqlite {
 }
 
 /**
- * Opens a database file, or ":memory:", and brings its tables up to date; any number of processes may do so at once. Throws AppError
- * INTERNAL where the disk is full or read-only, SETTING_INVALID where a newer release wrote the file.
+ * Marks a file as Vedere's in its header ("VDER"); files of 0.1.0 have 0 there and are known by their tables.
+ * https://sqlite.org/pragma.html#pragma_application_id
+ */
+const applicationId = 0x56444552;
+
+/**
+ * Opens a database file, or ":memory:", and brings its tables up to date; any number of processes may do so at
+ * once. Throws AppError INTERNAL if the disk is full or read-only or the file is damaged, locked or no database;
+ * SETTING_INVALID if a newer release or another program wrote the file. A file that is refused stays as it is.
  */
 export function openSqlite(path: string): Sqlite {
   const guard = <T>(work: () => T): T => {
@@ -66,6 +74,8 @@ export function openSqlite(path: string): Sqlite {
   };
   try {
     guard(() => {
+      requireOurs(db, path);
+      requireWhole(db, path);
       db.exec("PRAGMA journal_mode = WAL");
       // With NORMAL, the last commits before a power loss can be gone: a run whose id a client holds would never have been. FULL costs one
       // fsync a commit, about a millisecond, against the seconds that a run takes.
@@ -104,6 +114,8 @@ function migrate(sqlite: Sqlite, path: string, exec: (sql: string) => void): voi
         fix: "Install the newer release again, or choose another folder with VEDERE_DATA.",
       });
     }
+    if (sqlite.first("PRAGMA application_id")?.application_id !== applicationId)
+      exec(`PRAGMA application_id = ${applicationId}`);
     if (version === migrations.length) return;
     for (const migration of migrations.slice(version)) exec(migration);
     exec(`PRAGMA user_version = ${migrations.length}`);
@@ -114,11 +126,52 @@ function connectTo(path: string): Database.Database {
   try {
     return new Database(path, { timeout: busyTimeoutMs });
   } catch (cause) {
+    const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
     throw new AppError("INTERNAL", `The database ${path} cannot be opened.`, {
-      fix: "Give this process's user write permission for the file and its folder, or choose another folder with VEDERE_DATA.",
+      fix: isFolder
+        ? "It is a folder. Move it away, or choose another data folder with VEDERE_DATA."
+        : "Give this process's user write permission for the file and its folder, or choose another folder with VEDERE_DATA.",
       cause,
     });
   }
+}
+
+/** One statement reads all of it, so that another process that makes the tables meanwhile is seen before or after. */
+const identity = `SELECT
+  (SELECT application_id FROM pragma_application_id) AS application,
+  (SELECT user_version FROM pragma_user_version) AS version,
+  (SELECT count(*) FROM sqlite_schema) AS entries,
+  (SELECT count(*) FROM sqlite_schema WHERE type = 'table'
+    AND name IN ('tenants', 'api_keys', 'runs', 'messages', 'images')) AS known`;
+
+/** Throws AppError SETTING_INVALID if another program made the file: its tables must not be mixed with ours. */
+export function requireOurs(db: Database.Database, path: string): void {
+  const row = db.prepare(identity).get();
+  if (!isRow(row)) throw new TypeError("A row was expected.");
+  const isFresh = integer(row, "version") === 0 && integer(row, "entries") === 0;
+  const application = integer(row, "application");
+  const isMarked = application === applicationId;
+  const isOld = application === 0 && integer(row, "version") > 0 && integer(row, "known") === 5;
+  if (isMarked || isOld || (application === 0 && isFresh)) return;
+  throw new AppError("SETTING_INVALID", `${path} is a database of another program.`, {
+    fix: "Move the file away, or choose another data folder with --data or VEDERE_DATA.",
+  });
+}
+
+/**
+ * Throws AppError INTERNAL if the file is shorter than its header says. While a write-ahead log is there, pages may
+ * lie in it alone.
+ */
+function requireWhole(db: Database.Database, path: string): void {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (!file || (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
+  const [pages, size] = ["page_count", "page_size"].map((name) => {
+    const row = db.prepare(`PRAGMA ${name}`).get();
+    return isRow(row) ? integer(row, name) : 0;
+  });
+  // A process that starts beside this one may have written meanwhile: the size is read again.
+  if (file.size >= (pages ?? 0) * (size ?? 0) || statSync(path).size !== file.size) return;
+  throw damaged(path, "its end is missing");
 }
 
 function isRow(value: unknown): value is Row {

@@ -66,7 +66,14 @@ test.each([
   { code: "SQLITE_FULL", says: "full" },
   { code: "EROFS", says: "may not write" },
   { code: "SQLITE_READONLY_DIRECTORY", says: "may not write" },
-])("$code says that the disk $says, where, and what to do", ({ code, says }) => {
+  { code: "EFBIG", says: "full" },
+  { code: "SQLITE_CORRUPT_INDEX", says: "damaged" },
+  { code: "SQLITE_BUSY", says: "lock" },
+  { code: "SQLITE_IOERR_SHMMAP", says: "failed" },
+  { code: "EIO", says: "failed" },
+  { code: "ENOENT", says: "no such" },
+  { code: "EMFILE", says: "[Tt]oo many" },
+])("$code says $says, where, and what to do", ({ code, says }) => {
   const cause = Object.assign(new Error("low level"), { code });
   expect(diskError(cause, "/data")).toMatchObject({
     code: "INTERNAL",
@@ -77,7 +84,7 @@ test.each([
 });
 
 test("other errors stay as they are", () => {
-  const error = Object.assign(new Error("low level"), { code: "SQLITE_BUSY" });
+  const error = Object.assign(new Error("low level"), { code: "SQLITE_CONSTRAINT" });
   expect(diskError(error, "/data")).toBe(error);
   expect(diskError("thrown text", "/data")).toBe("thrown text");
 });

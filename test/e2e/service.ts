@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -21,8 +21,11 @@ export async function startService(options: {
   workers: number;
   leaseMs?: number;
   env?: Readonly<Record<string, string>>;
+  /** A data folder that the service starts on a copy of. */
+  from?: string;
 }): Promise<Service> {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-e2e-"));
+  if (options.from) cpSync(options.from, dataDir, { recursive: true });
   const env = {
     ...process.env,
     ...(options.leaseMs ? { VEDERE_LEASE_MS: String(options.leaseMs) } : {}),
