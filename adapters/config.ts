@@ -211,7 +211,7 @@ export function readConfig(
     secret: read("secret", longText(32), null),
     secretArn: read("secretArn", anyText, null),
     unitsPerSecond: read("unitsPerSecond", wholeNumber(1, 100_000_000), null),
-    burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), 20_000),
+    burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), limits.burstUnits),
     unitsPerMonth: read("unitsPerMonth", wholeNumber(1, 999_999_999), null),
     openWaitsPerKey: read("openWaitsPerKey", wholeNumber(1, 1_000_000), limits.openWaitsPerKey),
     unfinishedRuns: read("unfinishedRuns", wholeNumber(1, 100_000_000), limits.unfinishedRunsMax),

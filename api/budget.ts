@@ -1,6 +1,7 @@
 import { type BucketSize, monthOf, plannedCost } from "../core/budget.ts";
 import { AppError } from "../core/errors.ts";
 import type { Run } from "../core/run.ts";
+import { limitText } from "../core/tenant-limits.ts";
 import type { RequestContext } from "./context.ts";
 
 /** The state of the fuller-drawn of the tenant's and the key's token buckets; null where there is no limit. */
@@ -23,16 +24,19 @@ export async function payFor(
   const planned = plannedCost(tasks);
   cost.requested += planned;
   if ((await ports.runs.countUnfinished(caller.tenantId)) >= work.unfinishedRuns) {
-    throw new AppError("QUEUE_FULL", `${work.unfinishedRuns} runs are unfinished already.`, {
-      fix: "Try again when some have finished.",
+    const message = `${work.unfinishedRuns} runs are unfinished already: ${limitText(work, "unfinishedRuns")}.`;
+    throw new AppError("QUEUE_FULL", message, {
+      fix: "Try again when some have finished; each that ends makes room for one.",
     });
   }
   await requireQuota(context, planned);
   const { waitMs } = await draw(context, planned);
   if (waitMs > 0) {
-    const message = `This run is ${planned} units of work, more than the rate limit has left.`;
+    const limit = `${limitText(work, "unitsPerSecond")} (${work.unitsPerSecond})`;
+    const message = `This run is ${planned} units of work, more than the rate limit has left: ${limit}.`;
+    const at = new Date(ports.clock.now() + waitMs).toISOString();
     throw new AppError("RATE_LIMITED", message, {
-      fix: `Try again in ${Math.ceil(waitMs / 1_000)} s.`,
+      fix: `Try again in ${Math.ceil(waitMs / 1_000)} s, at ${at}.`,
       retryAfterMs: waitMs,
     });
   }
@@ -77,9 +81,10 @@ async function requireQuota(
   const month = monthOf(now);
   const { cost: used } = await ports.runs.usage(caller.tenantId, month);
   if (used + planned <= work.unitsPerMonth) return;
-  const message = `${used} of this month's ${work.unitsPerMonth} units of work are used; this run is ${planned} more.`;
+  const count = `${used} of this month's ${work.unitsPerMonth} units of work are used`;
+  const message = `${count}; this run is ${planned} more: ${limitText(work, "unitsPerMonth")}.`;
   throw new AppError("QUOTA_EXCEEDED", message, {
-    fix: "Ask the operator for more, or wait for the next month.",
+    fix: `Ask the operator for more, or wait for the next month, ${new Date(month.to).toISOString()}.`,
     retryAfterMs: month.to - now,
   });
 }

@@ -1,8 +1,8 @@
 import type { GraphQLSchema } from "graphql";
 import type { KeyPorts } from "../core/api-keys.ts";
-import type { WorkLimits } from "../core/budget.ts";
 import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
+import type { EffectiveLimits, TenantLimits } from "../core/tenant-limits.ts";
 import type { Tracing } from "../core/tracing.ts";
 import type { Admission } from "./admission.ts";
 import type { FetchSettings } from "./fetch-image.ts";
@@ -19,6 +19,8 @@ export interface Caller {
   readonly tenantId: string;
   readonly keyId: string;
   readonly scopes: readonly Scope[];
+  /** The tenant's own. */
+  readonly limits: TenantLimits;
   /** When the key ends; null: it does not. What is derived from the key ends no later. */
   readonly expiresAt: number | null;
 }
@@ -44,7 +46,8 @@ export interface RequestContext {
   readonly traceparent: string | null;
   readonly schema: GraphQLSchema;
   readonly fetch: FetchSettings;
-  readonly work: WorkLimits;
+  /** What holds for this tenant. */
+  readonly work: EffectiveLimits;
   /** Adds up as the request's runs are taken. */
   readonly cost: RequestCost;
   /** Aborted when nobody waits for the answer any more. */
@@ -77,6 +80,7 @@ export async function authenticate(
     tenantId: key.tenantId,
     keyId: key.id,
     scopes: key.scopes,
+    limits: tenant.limits,
     expiresAt: key.expiresAt,
   };
 }

@@ -10,6 +10,7 @@ import { runCreate } from "./mutations/run-create.ts";
 import { runsCreate } from "./mutations/runs-create.ts";
 import { tenantCreate } from "./mutations/tenant-create.ts";
 import { tenantDisable, tenantEnable } from "./mutations/tenant-disable.ts";
+import { tenantLimitsSet } from "./mutations/tenant-limits-set.ts";
 import { uploadsCreate } from "./mutations/uploads-create.ts";
 import { webhookRecover, webhookRedeliver } from "./mutations/webhook-deliveries.ts";
 import {
@@ -55,7 +56,7 @@ export function buildGatewaySchema(): GraphQLSchema {
       Mutation: {
         ...{ runCreate, runsCreate, runCancel, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
-        ...{ tenantCreate, tenantDisable, tenantEnable },
+        ...{ tenantCreate, tenantDisable, tenantEnable, tenantLimitsSet },
         ...{
           webhookEndpointCreate,
           webhookEndpointUpdate,

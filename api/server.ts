@@ -5,6 +5,7 @@ import { limits } from "../core/limits.ts";
 import { reportLifetimeMs } from "../core/model-status.ts";
 import type { Ports } from "../core/ports.ts";
 import { randomBase62 } from "../core/tenant.ts";
+import { effectiveLimits } from "../core/tenant-limits.ts";
 import { noTracing, type Span, type Tracing } from "../core/tracing.ts";
 import { admissionOf } from "./admission.ts";
 import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
@@ -64,7 +65,7 @@ export interface Peer {
 
 const noWorkLimits: WorkLimits = {
   unitsPerSecond: null,
-  burstUnits: Number.POSITIVE_INFINITY,
+  burstUnits: limits.burstUnits,
   unitsPerMonth: null,
   unfinishedRuns: limits.unfinishedRunsMax,
 };
@@ -173,7 +174,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       traceparent: span.traceparent,
       schema,
       fetch,
-      work,
+      work: effectiveLimits(work, caller.limits),
       cost: { requested: 0, actual: 0 },
       signal,
       admission,

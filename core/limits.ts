@@ -22,6 +22,8 @@ export const limits = {
   openWaitsPerKey: 100,
   /** A tenant's runs that have not finished; more are refused with QUEUE_FULL. */
   unfinishedRunsMax: 10_000,
+  /** What a token bucket holds, in units of work, unless a setting or a tenant's limit says otherwise. */
+  burstUnits: 20_000,
   request: {
     bodyBytesMax: 8_000_000,
     documentBytesMax: 65_536,

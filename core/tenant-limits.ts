@@ -1,4 +1,7 @@
+import type { WorkLimits } from "./budget.ts";
 import { AppError } from "./errors.ts";
+import type { Ports } from "./ports.ts";
+import type { Tenant } from "./tenant.ts";
 
 /**
  * What one tenant may do, in the place of the service's settings. Null: the service's setting holds, or
@@ -44,6 +47,58 @@ export const tenantLimitNames: readonly (keyof TenantLimits)[] = [
   "modelsAllowed",
   "webhookHosts",
 ];
+
+/** What holds for a tenant's requests: its own limits, and the service's settings for the rest. */
+export interface EffectiveLimits extends WorkLimits {
+  readonly modelsAllowed: readonly string[] | null;
+  readonly webhookHosts: readonly string[] | null;
+  /** The limits that are the tenant's own. */
+  readonly own: readonly (keyof TenantLimits)[];
+}
+
+export function effectiveLimits(service: WorkLimits, own: TenantLimits): EffectiveLimits {
+  return {
+    unitsPerSecond: own.unitsPerSecond ?? service.unitsPerSecond,
+    burstUnits: own.burstUnits ?? service.burstUnits,
+    unitsPerMonth: own.unitsPerMonth ?? service.unitsPerMonth,
+    unfinishedRuns: own.unfinishedRuns ?? service.unfinishedRuns,
+    modelsAllowed: own.modelsAllowed,
+    webhookHosts: own.webhookHosts,
+    own: tenantLimitNames.filter((name) => own[name] !== null),
+  };
+}
+
+/** A limit as refusals name it: "the tenant's limit unitsPerMonth", "the service's limit unitsPerMonth". */
+export function limitText({ own }: EffectiveLimits, name: keyof TenantLimits): string {
+  return `the ${own.includes(name) ? "tenant" : "service"}'s limit ${name}`;
+}
+
+/** Whether webhooks may go to a URL's host; null: to every host. */
+export function isHostAllowed(hosts: readonly string[] | null, url: string): boolean {
+  if (hosts === null) return true;
+  if (!URL.canParse(url)) return false;
+  const host = new URL(url).hostname.replace(/\.$/, "");
+  return hosts.some((each) =>
+    each.startsWith("*.") ? host.endsWith(each.slice(1)) && host !== each.slice(2) : host === each,
+  );
+}
+
+/**
+ * Changes a tenant's limits: null clears one, and those that are absent stay. Throws AppError NOT_FOUND, or an
+ * AggregateError of AppErrors INVALID.
+ */
+export async function setTenantLimits(
+  { tenants }: Pick<Ports, "tenants">,
+  tenantId: string,
+  change: TenantLimitsChange,
+): Promise<Tenant> {
+  const faults = limitFaults(change);
+  if (faults.length > 0) throw new AggregateError(faults);
+  const isSet = await tenants.setLimits(tenantId, change);
+  const tenant = isSet ? await tenants.get(tenantId) : null;
+  if (tenant) return tenant;
+  throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
+}
 
 /** The largest value of each number; the smallest is 1. The settings of the service have the same bounds. */
 export const limitMax = {

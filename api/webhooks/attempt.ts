@@ -1,6 +1,7 @@
 import type { GraphQLSchema } from "graphql";
 import type { Ports } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
+import { isHostAllowed } from "../../core/tenant-limits.ts";
 import { noTracing, type Tracing } from "../../core/tracing.ts";
 import type { Delivery, DeliveryAttempt, WebhookEndpoint } from "../../core/webhook.ts";
 import {
@@ -59,6 +60,11 @@ export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promi
         clock.now(),
       ),
     );
+  const tenant = await tools.ports.tenants.get(tenantId);
+  if (!isHostAllowed(tenant?.limits.webhookHosts ?? null, target.url)) {
+    const reason = "The tenant's limit webhookHosts does not allow this host.";
+    return note(tools, delivery, impossible(reason, clock.now()));
+  }
   if (endpoint && endpoint.disabledAt !== null)
     return void (await webhooks.replaceDelivery(held(delivery)));
   const pausedUntil = endpoint && (await pauseOf(tools, endpoint));

@@ -1,6 +1,7 @@
 import { AppError } from "../../core/errors.ts";
 import { limits } from "../../core/limits.ts";
 import { randomBase62 } from "../../core/tenant.ts";
+import { isHostAllowed, limitText } from "../../core/tenant-limits.ts";
 import {
   healthy,
   type WebhookEndpoint,
@@ -137,12 +138,13 @@ export function noEndpoint(): AppError {
 }
 
 /** A webhook's URL, secret and payload query, each wrong in its own place; `secret` undefined: it is not asked for. */
-export function inputFaults({ schema, fetch }: RequestContext, input: EndpointInput): AppError[] {
+export function inputFaults(context: RequestContext, input: EndpointInput): AppError[] {
+  const { schema } = context;
   const { url, description, events, payloadQuery } = input;
   const fault = (path: string, message: string, fix: string) =>
     new AppError("INVALID", message, { path: [path], fix });
   return [
-    typeof url === "string" ? caught(() => requireUrl(url, fetch)) : null,
+    typeof url === "string" ? caught(() => requireUrl(url, context)) : null,
     typeof payloadQuery === "string"
       ? caught(() => requirePayloadQuery(schema, payloadQuery))
       : null,
@@ -197,7 +199,7 @@ export function secretFault(secret: string | null | undefined): AppError | null 
   return typeof secret === "string" ? caught(() => void webhookSecretBytes(secret)) : null;
 }
 
-function requireUrl(url: string, fetch: RequestContext["fetch"]): void {
+function requireUrl(url: string, { fetch, work }: Pick<RequestContext, "fetch" | "work">): void {
   const options = {
     path: ["url"],
     fix: "Give an https URL of a public host, on port 443 or 8443.",
@@ -217,6 +219,12 @@ function requireUrl(url: string, fetch: RequestContext["fetch"]): void {
       { ...options, cause: error },
     );
   }
+  if (isHostAllowed(work.webhookHosts, url)) return;
+  const hosts = work.webhookHosts?.join(", ") || "(none is allowed)";
+  throw new AppError("INVALID", `The host is not among ${limitText(work, "webhookHosts")}.`, {
+    ...options,
+    fix: `Use one of these hosts: ${hosts}; or ask the operator for more.`,
+  });
 }
 
 function caught(check: () => void): AppError | null {

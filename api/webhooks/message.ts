@@ -2,6 +2,7 @@ import type { GraphQLSchema } from "graphql";
 import { reportLifetimeMs } from "../../core/model-status.ts";
 import type { Ports } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
+import { noTenantLimits } from "../../core/tenant-limits.ts";
 import type { WebhookEndpoint, WebhookEvent } from "../../core/webhook.ts";
 import { signedHeaders, unseal } from "../../core/webhook-secret.ts";
 import { type Log, once } from "../context.ts";
@@ -65,7 +66,13 @@ function payloadContext(
   return {
     ports,
     log,
-    caller: { tenantId: event.tenantId, keyId: "", scopes: ["RUNS_READ"], expiresAt: null },
+    caller: {
+      tenantId: event.tenantId,
+      keyId: "",
+      scopes: ["RUNS_READ"],
+      limits: noTenantLimits,
+      expiresAt: null,
+    },
     requestId: event.id,
     models: once((isFresh) => ports.models.list({ isFresh })),
     workerReports: once(() => ports.registry.reports(ports.clock.now() - reportLifetimeMs)),

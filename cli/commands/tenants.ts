@@ -4,6 +4,7 @@ import type { Ports } from "../../core/ports.ts";
 import type { Tenant } from "../../core/tenant.ts";
 import { instantText, type OperatorOptions, operate, operatorOptions } from "../operate.ts";
 import { alignColumns } from "../print.ts";
+import { addLimits } from "../tenant-limits.ts";
 
 /** `vedere tenants`: whom the service serves. */
 export function addTenants(program: Command): void {
@@ -20,6 +21,7 @@ export function addTenants(program: Command): void {
     .argument("<name>", "for people")
     .action(create);
   add("list", "Lists all tenants, by id.").action(list);
+  addLimits(add("limits", "Shows or changes what one tenant may do."));
   add("disable", "Shuts all of a tenant's keys out. Runs that were taken are finished.")
     .argument("<tenant>", "its id")
     .action(disable);

@@ -127,6 +127,7 @@ const values: Record<string, object> = {
   tenantCreate: { input: { name: "x" } },
   tenantDisable: { input: { tenantId: "x" } },
   tenantEnable: { input: { tenantId: "x" } },
+  tenantLimitsSet: { input: { tenantId: "x" } },
   webhookDryRun: { endpointId: "x", runId: "x" },
   webhookEndpointCreate: { input: { url: "https://example.com" } },
   webhookEndpointUpdate: { input: { endpointId: "x" } },

@@ -444,6 +444,21 @@ describe("an endpoint that fails", () => {
   });
 });
 
+test("a host that the tenant's limit excludes since then gets nothing", async () => {
+  await createEndpoint();
+  await endedRun();
+  await ports.tenants.setLimits("ada", { webhookHosts: ["hooks.example.com"] });
+  await openForTest().drain();
+  expect(receiver.received).toEqual([]);
+  const [delivery] = await listed();
+  expect(delivery).toMatchObject({ status: "FAILED", nextAttemptAt: null });
+  expect(delivery.attempts[0].error).toContain("webhookHosts");
+  await ports.tenants.setLimits("ada", { webhookHosts: null });
+  await change("webhookRedeliver", { deliveryId: delivery.id });
+  await openForTest().drain();
+  expect((await listed())[0].status).toBe("SUCCEEDED");
+});
+
 describe("by hand", () => {
   test("a delivery is sent again under the same webhook-id", async () => {
     await createEndpoint();

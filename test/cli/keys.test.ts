@@ -66,7 +66,25 @@ test("an operator makes a tenant and a key, rerolls and revokes it, and the gate
   expect(json).not.toContain("secretHash");
 });
 
+test("an operator limits a tenant, reads the limits and clears them", async () => {
+  const tenant = (await run("tenants", "create", "Grace & Co")).stdout.trim();
+  const set = ["--units-per-month", "5000", "--webhook-hosts", "hooks.example.com,*.b.test"];
+  const { stdout } = await run("tenants", "limits", tenant, ...set, "--models-allowed", "");
+  expect(stdout).toMatch(/units-per-month +5000\n/);
+  expect(stdout).toMatch(/models-allowed +\(none\)\n/);
+  expect(stdout).toMatch(/retention-days +\(the service's setting\)\n/);
+  const clear = ["--clear", "units-per-month,models-allowed", "--retention-days", "30"];
+  const { stdout: json } = await run("tenants", "limits", tenant, ...clear, "--json");
+  expect(JSON.parse(json).limits).toMatchObject({
+    ...{ unitsPerMonth: null, modelsAllowed: null, retentionDays: 30 },
+    webhookHosts: ["hooks.example.com", "*.b.test"],
+  });
+  expect((await run("tenants", "limits", tenant)).stdout).toMatch(/retention-days +30\n/);
+});
+
 test.each([
+  [["tenants", "limits", "ten_nobody"], "There is no such tenant."],
+  [["tenants", "limits", "ten_nobody", "--retention-days", "0"], '"retentionDays": 0 is out of'],
   [["keys", "create", "ten_nobody"], "There is no such tenant."],
   [["keys", "list", "ten_nobody"], "There is no tenant ten_nobody."],
   [["keys", "revoke", "nothing"], "There is no such key."],
