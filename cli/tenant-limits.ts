@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { Ports } from "../core/ports.ts";
+import { setTenantLimits } from "../core/set-tenant-limits.ts";
 import {
   limitMax,
-  setTenantLimits,
   type TenantLimits,
   type TenantLimitsChange,
   tenantLimitNames,

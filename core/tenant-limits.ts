@@ -1,7 +1,4 @@
 import type { WorkLimits } from "./budget.ts";
-import { AppError } from "./errors.ts";
-import type { Ports } from "./ports.ts";
-import type { Tenant } from "./tenant.ts";
 
 /**
  * What one tenant may do, in the place of the service's settings. Null: the service's setting holds, or
@@ -83,23 +80,6 @@ export function isHostAllowed(hosts: readonly string[] | null, url: string): boo
   );
 }
 
-/**
- * Changes a tenant's limits: null clears one, and those that are absent stay. Throws AppError NOT_FOUND, or an
- * AggregateError of AppErrors INVALID.
- */
-export async function setTenantLimits(
-  { tenants }: Pick<Ports, "tenants">,
-  tenantId: string,
-  change: TenantLimitsChange,
-): Promise<Tenant> {
-  const faults = limitFaults(change);
-  if (faults.length > 0) throw new AggregateError(faults);
-  const isSet = await tenants.setLimits(tenantId, change);
-  const tenant = isSet ? await tenants.get(tenantId) : null;
-  if (tenant) return tenant;
-  throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
-}
-
 /** The largest value of each number; the smallest is 1. The settings of the service have the same bounds. */
 export const limitMax = {
   unitsPerSecond: 100_000_000,
@@ -108,63 +88,3 @@ export const limitMax = {
   unfinishedRuns: 100_000_000,
   retentionDays: 3_650,
 } as const;
-
-/** Names in one list of a tenant's limits, and characters of a name. */
-export const listedMax = 100;
-const nameMax = 253;
-
-/** A host, or `*.` and a host; in lower case, without a port. */
-const hostPattern =
-  /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-
-/** Whatever is wrong with a change, each fault in its own place; empty if it can be stored. */
-export function limitFaults(change: TenantLimitsChange): AppError[] {
-  const numbers = Object.entries(limitMax).flatMap(([name, max]) => {
-    const value = change[name as keyof typeof limitMax];
-    if (value === null || value === undefined) return [];
-    if (Number.isInteger(value) && value >= 1 && value <= max) return [];
-    return [
-      new AppError("INVALID", `"${name}": ${value} is out of bounds.`, {
-        path: [name],
-        fix: `Give a whole number from 1 to ${max}, or null for the service's setting.`,
-      }),
-    ];
-  });
-  return [
-    ...numbers,
-    ...listFaults("modelsAllowed", change.modelsAllowed, {
-      isName: (name) => name.trim() !== "" && !/\p{Cc}/u.test(name),
-      fix: "Name models by id, id@revision or alias.",
-    }),
-    ...listFaults("webhookHosts", change.webhookHosts, {
-      isName: (name) => hostPattern.test(name),
-      fix: "Write hosts in lower case without a port, such as hooks.example.com or *.example.com.",
-    }),
-  ];
-}
-
-function listFaults(
-  name: "modelsAllowed" | "webhookHosts",
-  list: readonly string[] | null | undefined,
-  { isName, fix }: { isName: (name: string) => boolean; fix: string },
-): AppError[] {
-  if (!list) return [];
-  if (list.length > listedMax) {
-    return [
-      new AppError("INVALID", `"${name}" has ${list.length} entries.`, {
-        path: [name],
-        fix: `Give at most ${listedMax}.`,
-      }),
-    ];
-  }
-  return list.flatMap((each, i) =>
-    each.length <= nameMax && isName(each)
-      ? []
-      : [
-          new AppError("INVALID", `"${name}" has an entry that is not one.`, {
-            path: [name, String(i)],
-            fix,
-          }),
-        ],
-  );
-}

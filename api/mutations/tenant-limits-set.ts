@@ -1,4 +1,5 @@
-import { setTenantLimits, type TenantLimitsChange } from "../../core/tenant-limits.ts";
+import { setTenantLimits } from "../../core/set-tenant-limits.ts";
+import type { TenantLimitsChange } from "../../core/tenant-limits.ts";
 import type { RequestContext } from "../context.ts";
 import { userErrorsOf } from "../user-errors.ts";
 
