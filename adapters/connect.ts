@@ -1,9 +1,11 @@
 import type { KeyPorts } from "../core/api-keys.ts";
+import type { Audit } from "../core/audit.ts";
 import type { Clock, ModelRegistry, Ports } from "../core/ports.ts";
 import type { Config } from "./config.ts";
 import { hasData, openData, openEmbedded, prepareFolder } from "./embedded.ts";
 import { modelPlaces, openModels, requireDefault } from "./model-folders.ts";
 import { serviceSecret } from "./service-secret.ts";
+import { sqliteAudit } from "./sqlite-audit.ts";
 import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
 import type { Store } from "./store.ts";
@@ -57,14 +59,15 @@ export interface ModelConnection extends Pick<Ports, "models" | "clock"> {
 /** The tenants and their keys, without the rest of the service. Throws AppError as `connect`, but not for the models. */
 export async function connectTenants(config: Config): Promise<TenantConnection> {
   if (config.store === "aws") {
-    const { tenants, close } = await (await aws()).openAwsTable(config, systemClock);
-    return { tenants, clock: systemClock, pepper: await secretOf(config), close };
+    const { tenants, audit, close } = await (await aws()).openAwsTable(config, systemClock);
+    return { tenants, audit, clock: systemClock, pepper: await secretOf(config), close };
   }
   prepareFolder(config.dataDir);
   const pepper = await secretOf(config);
   const sqlite = openData(config.dataDir);
   return {
     tenants: sqliteTenants(sqlite),
+    audit: sqliteAudit(sqlite),
     clock: systemClock,
     pepper,
     close: () => sqlite.close(),
@@ -72,6 +75,7 @@ export async function connectTenants(config: Config): Promise<TenantConnection> 
 }
 
 export interface TenantConnection extends KeyPorts {
+  readonly audit: Audit;
   close(): void;
 }
 

@@ -6,6 +6,7 @@ import { openBell } from "./bell.ts";
 import type { Config } from "./config.ts";
 import { fileImages } from "./file-images.ts";
 import { openSqlite, type Sqlite } from "./sqlite.ts";
+import { sqliteAudit } from "./sqlite-audit.ts";
 import { sqliteBudgets } from "./sqlite-budgets.ts";
 import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteQueue } from "./sqlite-queue.ts";
@@ -24,6 +25,7 @@ export function openEmbedded(
   return {
     runs: sqliteRuns(sqlite, bell),
     tenants: sqliteTenants(sqlite),
+    audit: sqliteAudit(sqlite),
     budgets: sqliteBudgets(sqlite),
     webhooks: sqliteWebhooks(sqlite, bell, clock),
     queue: sqliteQueue(sqlite, bell, clock),

@@ -211,4 +211,32 @@ export const migrations: readonly string[] = [
     ON webhook_deliveries (tenant_id, endpoint_id, status, created_at DESC, id DESC);
   CREATE INDEX webhook_deliveries_in_status ON webhook_deliveries (tenant_id, status, created_at DESC, id DESC);
   `,
+  `
+  CREATE TABLE audit_log (
+    at INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    tenant_id TEXT,
+    key_id TEXT,
+    action TEXT NOT NULL,
+    subject_id TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (at, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX audit_log_ids ON audit_log (id);
+  CREATE INDEX audit_log_of_tenant ON audit_log (tenant_id, at DESC, id DESC);
+  CREATE INDEX audit_log_of_key ON audit_log (key_id, at DESC, id DESC);
+  CREATE INDEX audit_log_of_action ON audit_log (action, at DESC, id DESC);
+  CREATE INDEX audit_log_of_subject ON audit_log (subject_id, at DESC, id DESC);
+  -- INSERT OR REPLACE deletes without the other triggers.
+  CREATE TRIGGER audit_log_is_not_replaced BEFORE INSERT ON audit_log
+    WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id) BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+  END;
+  CREATE TRIGGER audit_log_is_not_changed BEFORE UPDATE ON audit_log BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+  END;
+  CREATE TRIGGER audit_log_is_not_deleted BEFORE DELETE ON audit_log BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+  END;
+  `,
 ];

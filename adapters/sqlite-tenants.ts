@@ -1,19 +1,19 @@
+import type { AuditEntry } from "../core/audit.ts";
 import type { Tenants } from "../core/ports.ts";
 import { type ApiKey, scopes, type Tenant } from "../core/tenant.ts";
 import { noTenantLimits, type TenantLimits } from "../core/tenant-limits.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+import { changeAudited } from "./sqlite-audit.ts";
 
 /** Tenants and their API keys in SQLite. */
 export function sqliteTenants(sqlite: Sqlite): Tenants {
+  const change = (entry: AuditEntry | undefined, ...statement: Parameters<Sqlite["run"]>): number =>
+    changeAudited(sqlite, () => sqlite.run(...statement), entry);
+
   return {
-    async create({ id, name, createdAt, disabledAt }) {
-      sqlite.run(
-        "INSERT INTO tenants (id, name, created_at, disabled_at) VALUES (?, ?, ?, ?)",
-        id,
-        name,
-        createdAt,
-        disabledAt,
-      );
+    async create({ id, name, createdAt, disabledAt }, entry) {
+      const sql = "INSERT INTO tenants (id, name, created_at, disabled_at) VALUES (?, ?, ?, ?)";
+      change(entry, sql, id, name, createdAt, disabledAt);
     },
     async get(tenantId) {
       const row = sqlite.first("SELECT * FROM tenants WHERE id = ?", tenantId);
@@ -24,19 +24,20 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
         .all("SELECT * FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after ?? "", first)
         .map(tenantOf);
     },
-    async setDisabled(tenantId, disabledAt) {
-      return (
-        sqlite.run("UPDATE tenants SET disabled_at = ? WHERE id = ?", disabledAt, tenantId) > 0
-      );
+    async setDisabled(tenantId, disabledAt, entry) {
+      const sql = "UPDATE tenants SET disabled_at = ? WHERE id = ?";
+      return change(entry, sql, disabledAt, tenantId) > 0;
     },
-    async setLimits(tenantId, change) {
+    async setLimits(tenantId, limits, entry) {
       // Of limits that were changed by others meanwhile, those that this change does not name stay;
       // json_patch removes what is null (RFC 7396).
       const sql = "UPDATE tenants SET limits = json_patch(limits, ?) WHERE id = ?";
-      return sqlite.run(sql, JSON.stringify(change), tenantId) > 0;
+      return change(entry, sql, JSON.stringify(limits), tenantId) > 0;
     },
-    async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
-      sqlite.run(
+    async createKey(key, entry) {
+      const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
+      change(
+        entry,
         `INSERT INTO api_keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
         ...[
           id,
@@ -59,15 +60,15 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
         .all("SELECT * FROM api_keys WHERE tenant_id = ? ORDER BY created_at DESC, id", tenantId)
         .map(keyOf);
     },
-    async expireKey(tenantId, keyId, expiresAt) {
+    async expireKey(tenantId, keyId, expiresAt, entry) {
       const earlier =
         "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1) WHERE tenant_id = ?2 AND id = ?3";
-      return sqlite.run(earlier, expiresAt, tenantId, keyId) > 0;
+      return change(entry, earlier, expiresAt, tenantId, keyId) > 0;
     },
-    async revokeKey(tenantId, keyId, revokedAt) {
+    async revokeKey(tenantId, keyId, revokedAt, entry) {
       const first =
         "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE tenant_id = ? AND id = ?";
-      return sqlite.run(first, revokedAt, tenantId, keyId) > 0;
+      return change(entry, first, revokedAt, tenantId, keyId) > 0;
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Webhooks } from "../core/webhook-store.ts";
 import type { Bell } from "./bell.ts";
 import { cursorOf, placeBehind } from "./cursor.ts";
 import { type Row, type Sqlite, text } from "./sqlite.ts";
+import { appendEntry, changeAudited } from "./sqlite-audit.ts";
 
 /** Webhooks in SQLite: the records as JSON, beside them the columns that are searched. */
 export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhooks {
@@ -29,12 +30,14 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
     );
 
   return {
-    async createEndpoint(endpoint) {
+    async createEndpoint(endpoint, entry) {
       const { tenantId, id, version, createdAt } = endpoint;
-      sqlite.run(
-        "INSERT INTO webhook_endpoints (tenant_id, id, version, created_at, data) VALUES (?, ?, ?, ?, ?)",
-        ...[tenantId, id, version, createdAt, JSON.stringify(endpoint)],
-      );
+      const insert = () =>
+        sqlite.run(
+          "INSERT INTO webhook_endpoints (tenant_id, id, version, created_at, data) VALUES (?, ?, ?, ?, ?)",
+          ...[tenantId, id, version, createdAt, JSON.stringify(endpoint)],
+        );
+      changeAudited(sqlite, insert, entry);
     },
     async getEndpoint(tenantId, endpointId) {
       const row = sqlite.first(
@@ -51,7 +54,7 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
       );
       return rows.map((row) => recordIn<WebhookEndpoint>(row));
     },
-    async replaceEndpoint(endpoint, event) {
+    async replaceEndpoint(endpoint, event, entry) {
       const { tenantId, id, version } = endpoint;
       const isReplaced = sqlite.write(() => {
         const changed = sqlite.run(
@@ -59,19 +62,16 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
           ...[version, JSON.stringify(endpoint), tenantId, id, version - 1],
         );
         if (changed > 0 && event) putInOutbox(sqlite, event);
+        if (changed > 0 && entry) appendEntry(sqlite, entry);
         return changed > 0;
       });
       if (isReplaced && event) bell.ring(webhooksTopic);
       return isReplaced;
     },
-    async removeEndpoint(tenantId, endpointId) {
-      return (
-        sqlite.run(
-          "DELETE FROM webhook_endpoints WHERE tenant_id = ? AND id = ?",
-          tenantId,
-          endpointId,
-        ) > 0
-      );
+    async removeEndpoint(tenantId, endpointId, entry) {
+      const sql = "DELETE FROM webhook_endpoints WHERE tenant_id = ? AND id = ?";
+      const remove = () => sqlite.run(sql, tenantId, endpointId);
+      return changeAudited(sqlite, remove, entry) > 0;
     },
     async outbox(max) {
       return sqlite

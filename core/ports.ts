@@ -1,6 +1,7 @@
 import type { RawAnswer } from "../schema/answer.ts";
 import type { Size } from "../schema/geometry.ts";
 import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts";
+import type { Audit, AuditEntry } from "./audit.ts";
 import type { BucketSize } from "./budget.ts";
 import type { Usage } from "./charge.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
@@ -12,6 +13,7 @@ import type { Webhooks } from "./webhook-store.ts";
 export interface Ports {
   readonly runs: Runs;
   readonly tenants: Tenants;
+  readonly audit: Audit;
   readonly budgets: Budgets;
   readonly webhooks: Webhooks;
   readonly images: Images;
@@ -74,24 +76,35 @@ export interface RunPage {
   cursorOf(run: Run): string;
 }
 
+/** A change that is given an entry of the audit log writes both in one transaction, and no entry where nothing changed. */
 export interface Tenants {
-  create(tenant: NewTenant): Promise<void>;
+  create(tenant: NewTenant, entry?: AuditEntry): Promise<void>;
   get(tenantId: string): Promise<Tenant | null>;
   /** All of them, by id, from behind `after`. */
   list(page: { readonly first: number; readonly after: string | null }): Promise<Tenant[]>;
   /** Since when a tenant's keys admit nobody; null lets them in again. False where there is no such tenant. */
-  setDisabled(tenantId: string, disabledAt: number | null): Promise<boolean>;
+  setDisabled(tenantId: string, disabledAt: number | null, entry?: AuditEntry): Promise<boolean>;
   /** Changes the limits that the change names, at once. False if there is no such tenant. */
-  setLimits(tenantId: string, change: TenantLimitsChange): Promise<boolean>;
-  createKey(key: ApiKey): Promise<void>;
+  setLimits(tenantId: string, change: TenantLimitsChange, entry?: AuditEntry): Promise<boolean>;
+  createKey(key: ApiKey, entry?: AuditEntry): Promise<void>;
   /** One indexed read; null where no key has this id. */
   findKey(keyId: string): Promise<ApiKey | null>;
   /** A tenant's keys, dead ones included, newest first. */
   keys(tenantId: string): Promise<ApiKey[]>;
   /** Moves a key's end to an earlier instant, or keeps the one that is earlier already. False where the tenant has no such key. */
-  expireKey(tenantId: string, keyId: string, expiresAt: number): Promise<boolean>;
+  expireKey(
+    tenantId: string,
+    keyId: string,
+    expiresAt: number,
+    entry?: AuditEntry,
+  ): Promise<boolean>;
   /** From now on the key admits nobody; the first instant stays. False where the tenant has no such key. */
-  revokeKey(tenantId: string, keyId: string, revokedAt: number): Promise<boolean>;
+  revokeKey(
+    tenantId: string,
+    keyId: string,
+    revokedAt: number,
+    entry?: AuditEntry,
+  ): Promise<boolean>;
 }
 
 /** Token buckets, by tenant and a name of its own; all processes of the service draw from the same. */

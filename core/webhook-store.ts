@@ -1,18 +1,23 @@
+import type { AuditEntry } from "./audit.ts";
 import type { Delivery, DeliveryStatus, WebhookEndpoint, WebhookEvent } from "./webhook.ts";
 
 /**
  * Endpoints, events and deliveries. The event of a run's end comes from `Runs.replace`, in the same transaction, and waits in the outbox until
- * `fanOut` has made it into deliveries.
+ * `fanOut` has made it into deliveries. A change of an endpoint that is given an entry of the audit log writes both in one transaction.
  */
 export interface Webhooks {
-  createEndpoint(endpoint: WebhookEndpoint): Promise<void>;
+  createEndpoint(endpoint: WebhookEndpoint, entry?: AuditEntry): Promise<void>;
   getEndpoint(tenantId: string, endpointId: string): Promise<WebhookEndpoint | null>;
   /** All of a tenant's, the oldest first. */
   endpoints(tenantId: string): Promise<WebhookEndpoint[]>;
   /** Replaces the endpoint if it still has version `endpoint.version - 1`, and in the same transaction puts an event in the outbox; else false. */
-  replaceEndpoint(endpoint: WebhookEndpoint, event: WebhookEvent | null): Promise<boolean>;
+  replaceEndpoint(
+    endpoint: WebhookEndpoint,
+    event: WebhookEvent | null,
+    entry?: AuditEntry,
+  ): Promise<boolean>;
   /** False where the tenant has no such endpoint. */
-  removeEndpoint(tenantId: string, endpointId: string): Promise<boolean>;
+  removeEndpoint(tenantId: string, endpointId: string, entry?: AuditEntry): Promise<boolean>;
   /** Events of all tenants that wait in the outbox, the oldest first. */
   outbox(max: number): Promise<WebhookEvent[]>;
   /** Takes an event out of the outbox and stores its deliveries, in one transaction; false, and nothing changed, where it was not there any more. */

@@ -1,4 +1,4 @@
-import { type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import { Effect, type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { DataStack } from "./data-stack.ts";
 
 /** What the adapters in adapters/aws do with each resource, and nothing else: no scan, no deletion of objects, no change of a resource. */
@@ -58,6 +58,7 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
     wake: [{ actions: ["sqs:SendMessage"], resources: [wakes.queueArn] }],
     secret: [{ actions: ["secretsmanager:GetSecretValue"], resources: [secret.secretArn] }],
   };
+  if (needs.includes("table")) grantee.grantPrincipal.addToPrincipalPolicy(auditIsKept(table));
   for (const need of needs) {
     for (const { actions, resources } of statements[need]) {
       grantee.grantPrincipal.addToPrincipalPolicy(
@@ -65,6 +66,16 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
       );
     }
   }
+}
+
+/** Nobody changes or deletes an entry of the audit log; adding one asks that its key is not taken. */
+function auditIsKept({ tableArn }: DataStack["table"]): PolicyStatement {
+  return new PolicyStatement({
+    effect: Effect.DENY,
+    actions: ["dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+    resources: [tableArn],
+    conditions: { "ForAnyValue:StringLike": { "dynamodb:LeadingKeys": ["AUDIT#*"] } },
+  });
 }
 
 /** The settings by which every process of the service knows the data. */

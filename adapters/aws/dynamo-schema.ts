@@ -18,19 +18,21 @@ import type { CreateTableCommandInput } from "@aws-sdk/client-dynamodb";
  * | TENANTS, KEYS#tenant         | tenant, instant#key | that there is this tenant, this key                        |
  * | BUDGET#tenant                | bucket              | a token bucket                                             |
  * | ALIASES, WORKERS             | alias, worker       | an alias of a model, what a worker reports                 |
+ * | AUDIT#day                    | instant#entry       | an entry of the audit log, which is never changed          |
+ * | AUDITDAYS                    | day                 | that there are entries of this day                         |
  */
 export const tableSchema = {
   partitionKey: "pk",
   sortKey: "sk",
   timeToLive: "expiresAt",
   indexes: {
-    /** A tenant's runs, or its deliveries, by age. */
+    /** A tenant's runs, its deliveries or its entries of the audit log, by age. */
     byOwner: { partitionKey: "owner", sortKey: "newest" },
-    /** The same in one status. */
+    /** Runs and deliveries in one status, entries of one key. */
     byStatus: { partitionKey: "ownerStatus", sortKey: "newest" },
-    /** Queued runs by age. */
+    /** Queued runs by age, entries of one subject. */
     byQueue: { partitionKey: "queue", sortKey: "newest" },
-    /** Queued runs by when they expire, deliveries by when they are tried next. */
+    /** Queued runs by when they expire, deliveries by when they are tried next, entries of one action. */
     byDue: { partitionKey: "dueQueue", sortKey: "due" },
   },
 } as const;

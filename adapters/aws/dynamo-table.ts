@@ -137,14 +137,18 @@ export async function countItems(table: DynamoTable, query: Query): Promise<numb
   return count;
 }
 
-/** Stores all of the items, or none and gives false where one of their keys is taken. */
-export function putNew(table: DynamoTable, items: readonly (Item & ItemKey)[]): Promise<boolean> {
-  return transact(
-    table,
-    items.map((Item) => ({
+/** Stores all of the items, and makes other writes with them; or none, and gives false where one of their keys is taken. */
+export function putNew(
+  table: DynamoTable,
+  items: readonly (Item & ItemKey)[],
+  others: readonly Write[] = [],
+): Promise<boolean> {
+  return transact(table, [
+    ...items.map((Item) => ({
       Put: { TableName: table.name, Item, ConditionExpression: "attribute_not_exists(pk)" },
     })),
-  );
+    ...others,
+  ]);
 }
 
 /**

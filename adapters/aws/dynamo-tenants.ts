@@ -1,8 +1,10 @@
 import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
 import { UpdateCommand, type UpdateCommandInput } from "@aws-sdk/lib-dynamodb";
+import type { AuditEntry } from "../../core/audit.ts";
 import type { Tenants } from "../../core/ports.ts";
 import { type ApiKey, scopes, type Tenant } from "../../core/tenant.ts";
 import { noTenantLimits, type TenantLimits, tenantLimitNames } from "../../core/tenant-limits.ts";
+import { auditWrites } from "./dynamo-audit.ts";
 import {
   type DynamoTable,
   getItem,
@@ -15,6 +17,7 @@ import {
   putNew,
   queryItems,
   text,
+  transact,
 } from "./dynamo-table.ts";
 
 /**
@@ -27,7 +30,18 @@ export function dynamoTenants(table: DynamoTable): Tenants {
   const update = async (
     Key: ItemKey,
     change: Omit<UpdateCommandInput, "TableName" | "Key">,
+    entry?: AuditEntry,
   ): Promise<boolean> => {
+    const { UpdateExpression } = change;
+    if (entry && UpdateExpression !== undefined) {
+      const { name: TableName } = table;
+      const { ConditionExpression, ExpressionAttributeNames, ExpressionAttributeValues } = change;
+      const values = { ExpressionAttributeNames, ExpressionAttributeValues };
+      return transact(table, [
+        { Update: { TableName, Key, UpdateExpression, ConditionExpression, ...values } },
+        ...auditWrites(table, entry),
+      ]);
+    }
     try {
       await table.client.send(new UpdateCommand({ TableName: table.name, Key, ...change }));
       return true;
@@ -43,7 +57,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
   };
 
   return {
-    async create({ id, name, createdAt, disabledAt }) {
+    async create({ id, name, createdAt, disabledAt }, entry) {
       const record = {
         ...placeOfTenant(id),
         id,
@@ -51,7 +65,13 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         createdAt,
         disabledAt: disabledAt ?? undefined,
       };
-      if (!(await putNew(table, [record, { pk: allTenants, sk: id }])))
+      if (
+        !(await putNew(
+          table,
+          [record, { pk: allTenants, sk: id }],
+          entry && auditWrites(table, entry),
+        ))
+      )
         throw new Error(`There is a tenant with the id ${id} already.`);
     },
     async get(tenantId) {
@@ -71,8 +91,8 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         )
       ).map(tenantIn);
     },
-    setDisabled(tenantId, disabledAt) {
-      return update(placeOfTenant(tenantId), {
+    setDisabled(tenantId, disabledAt, entry) {
+      const change = {
         ConditionExpression: "attribute_exists(pk)",
         ...(disabledAt === null
           ? { UpdateExpression: "REMOVE disabledAt" }
@@ -80,9 +100,10 @@ export function dynamoTenants(table: DynamoTable): Tenants {
               UpdateExpression: "SET disabledAt = :at",
               ExpressionAttributeValues: { ":at": disabledAt },
             }),
-      });
+      };
+      return update(placeOfTenant(tenantId), change, entry);
     },
-    setLimits(tenantId, change) {
+    setLimits(tenantId, change, entry) {
       const named = tenantLimitNames.filter((name) => change[name] !== undefined);
       const set = named.filter((name) => change[name] !== null);
       const cleared = named.filter((name) => change[name] === null);
@@ -90,7 +111,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         ...(set.length > 0 ? [`SET ${set.map((name) => `#${name} = :${name}`).join(", ")}`] : []),
         ...(cleared.length > 0 ? [`REMOVE ${cleared.map((name) => `#${name}`).join(", ")}`] : []),
       ];
-      return update(placeOfTenant(tenantId), {
+      const changed = {
         ConditionExpression: "attribute_exists(pk)",
         ...(parts.length > 0 && {
           UpdateExpression: parts.join(" "),
@@ -103,9 +124,11 @@ export function dynamoTenants(table: DynamoTable): Tenants {
             set.map((name) => [`:${name}`, change[name]]),
           ),
         }),
-      });
+      };
+      return update(placeOfTenant(tenantId), changed, entry);
     },
-    async createKey({ id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt }) {
+    async createKey(key, entry) {
+      const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
       const dates = {
         createdAt,
         endsAt: expiresAt ?? undefined,
@@ -113,7 +136,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
       };
       const record = { ...placeOfKey(id), id, tenantId, name, scopes, secretHash, ...dates };
       const listed = { pk: keyOf("KEYS", tenantId), sk: instantKey(createdAt, id), keyId: id };
-      if (!(await putNew(table, [record, listed])))
+      if (!(await putNew(table, [record, listed], entry && auditWrites(table, entry))))
         throw new Error(`There is an API key with the id ${id} already.`);
     },
     findKey,
@@ -129,21 +152,23 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         )
       ).map(keyIn);
     },
-    async expireKey(tenantId, keyId, expiresAt) {
-      const moved = await update(placeOfKey(keyId), {
+    async expireKey(tenantId, keyId, expiresAt, entry) {
+      const change = {
         ConditionExpression:
           "tenantId = :tenant AND (attribute_not_exists(endsAt) OR endsAt > :at)",
         UpdateExpression: "SET endsAt = :at",
         ExpressionAttributeValues: { ":tenant": tenantId, ":at": expiresAt },
-      });
+      };
+      const moved = await update(placeOfKey(keyId), change, entry);
       return moved || (await findKey(keyId))?.tenantId === tenantId;
     },
-    revokeKey(tenantId, keyId, revokedAt) {
-      return update(placeOfKey(keyId), {
+    revokeKey(tenantId, keyId, revokedAt, entry) {
+      const change = {
         ConditionExpression: "tenantId = :tenant",
         UpdateExpression: "SET revokedAt = if_not_exists(revokedAt, :at)",
         ExpressionAttributeValues: { ":tenant": tenantId, ":at": revokedAt },
-      });
+      };
+      return update(placeOfKey(keyId), change, entry);
     },
   };
 }

@@ -10,6 +10,7 @@ import type {
 } from "../../core/webhook.ts";
 import type { DeliveryFilter, Webhooks } from "../../core/webhook-store.ts";
 import { cursorOf, placeBehind } from "../cursor.ts";
+import { auditWrites } from "./dynamo-audit.ts";
 import { outboxItem, outboxShards, placeOfEvent } from "./dynamo-outbox.ts";
 import {
   type DynamoTable,
@@ -81,8 +82,8 @@ export function dynamoWebhooks(
   };
 
   return {
-    async createEndpoint(endpoint) {
-      if (!(await putNew(table, [endpointItem(endpoint)])))
+    async createEndpoint(endpoint, entry) {
+      if (!(await putNew(table, [endpointItem(endpoint)], entry && auditWrites(table, entry))))
         throw new Error(`There is an endpoint ${endpoint.id} already.`);
     },
     async getEndpoint(tenantId, endpointId) {
@@ -94,16 +95,24 @@ export function dynamoWebhooks(
       const endpoints = items.map((item) => recordIn<WebhookEndpoint>(item));
       return endpoints.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
     },
-    async replaceEndpoint(endpoint, event) {
+    async replaceEndpoint(endpoint, event, entry) {
       const isReplaced = await transact(table, [
         { Put: { TableName, Item: endpointItem(endpoint), ...onVersion(endpoint.version - 1) } },
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
+        ...(entry ? auditWrites(table, entry) : []),
       ]);
       if (isReplaced && event) await wake(0);
       return isReplaced;
     },
-    async removeEndpoint(tenantId, endpointId) {
+    async removeEndpoint(tenantId, endpointId, entry) {
       const Key = placeOfEndpoint(tenantId, endpointId);
+      if (entry) {
+        const ConditionExpression = "attribute_exists(pk)";
+        return transact(table, [
+          { Delete: { TableName, Key, ConditionExpression } },
+          ...auditWrites(table, entry),
+        ]);
+      }
       return (
         (await table.client.send(new DeleteCommand({ TableName, Key, ReturnValues: "ALL_OLD" })))
           .Attributes !== undefined

@@ -5,6 +5,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Clock } from "../../core/ports.ts";
 import type { Config } from "../config.ts";
 import type { Store } from "../store.ts";
+import { dynamoAudit } from "./dynamo-audit.ts";
 import { dynamoBudgets } from "./dynamo-budgets.ts";
 import { dynamoModels } from "./dynamo-models.ts";
 import { dynamoRuns } from "./dynamo-runs.ts";
@@ -100,6 +101,7 @@ function inTable(
   return {
     runs: dynamoRuns(table, { retentionMs, wake }),
     tenants: dynamoTenants(table),
+    audit: dynamoAudit(table),
     budgets: dynamoBudgets(table),
     webhooks: dynamoWebhooks(table, { clock, retentionMs, wake }),
     registry: dynamoModels(table),

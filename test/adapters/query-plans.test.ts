@@ -1,12 +1,14 @@
 import { expect, test } from "vitest";
 import { openBell } from "../../adapters/bell.ts";
 import { openSqlite, type Sqlite, text } from "../../adapters/sqlite.ts";
+import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
 import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
+import { anyEntry } from "../../core/audit.ts";
 import { mintKey } from "../../core/tenant.ts";
 import { answered } from "../core/answered.ts";
 import { grantOf } from "../core/new-key.ts";
@@ -74,6 +76,14 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   await tenants.list({ first: 10, after: null });
   await tenants.setDisabled("ten_1", null);
   await tenants.setLimits("ten_1", { retentionDays: 3 });
+  const audit = sqliteAudit(sqlite);
+  for (const tenantId of [null, "ten_1"])
+    for (const keyId of [null, "key"])
+      for (const action of [null, "tenant.create"] as const)
+        for (const subjectId of [null, "ten_1"]) {
+          const filter = { ...anyEntry, tenantId, keyId, action, subjectId };
+          await audit.list({ ...filter, first: 9, after: null });
+        }
   const { key } = mintKey(grantOf("ten_1"), "pepper", 8);
   await tenants.createKey(key);
   await tenants.findKey(key.id);

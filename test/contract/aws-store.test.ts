@@ -1,5 +1,6 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dynamoAudit } from "../../adapters/aws/dynamo-audit.ts";
 import { dynamoBudgets } from "../../adapters/aws/dynamo-budgets.ts";
 import { fleetMemory } from "../../adapters/aws/dynamo-fleet.ts";
 import { dynamoModels } from "../../adapters/aws/dynamo-models.ts";
@@ -9,6 +10,7 @@ import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
 import { dynamoWebhooks } from "../../adapters/aws/dynamo-webhooks.ts";
 import { nobody } from "../../adapters/aws/sqs-wake.ts";
 import { newRun } from "../core/new-run.ts";
+import { auditContract } from "./audit.ts";
 import { awsConfig } from "./aws-emulators.ts";
 import { budgetsContract } from "./budgets.ts";
 import { type DynamoDbLocal, dynamoDbIsMissing, startDynamoDb } from "./dynamodb-local.ts";
@@ -49,6 +51,16 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
   tenantsContract("DynamoDB", async () => {
     const { port: tenants, ...rest } = await openOn(dynamoTenants);
     return { tenants, ...rest };
+  });
+
+  auditContract("DynamoDB", async () => {
+    const portOn = (table: DynamoTable) => ({
+      audit: dynamoAudit(table),
+      tenants: dynamoTenants(table),
+      webhooks: dynamoWebhooks(table, { clock, ...kept }),
+    });
+    const { port, elsewhere, close } = await openOn(portOn);
+    return { ...port, elsewhere: elsewhere.audit, close };
   });
 
   budgetsContract("DynamoDB", async () => {

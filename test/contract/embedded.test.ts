@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Bell, openBell } from "../../adapters/bell.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { openSqlite, type Sqlite } from "../../adapters/sqlite.ts";
+import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
 import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
@@ -11,6 +12,7 @@ import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
 import type { Clock, UploadTarget } from "../../core/ports.ts";
+import { auditContract } from "./audit.ts";
 import { budgetsContract } from "./budgets.ts";
 import { imagesContract, uploadReceiverContract } from "./images.ts";
 import { queueContract } from "./queue.ts";
@@ -84,6 +86,17 @@ for (const { name, openStore } of [
   tenantsContract(name, async () => {
     const { here, there, close } = openStore();
     return { tenants: sqliteTenants(here.sqlite), elsewhere: sqliteTenants(there.sqlite), close };
+  });
+
+  auditContract(name, async () => {
+    const { here, there, close } = openStore();
+    return {
+      audit: sqliteAudit(here.sqlite),
+      tenants: sqliteTenants(here.sqlite),
+      webhooks: sqliteWebhooks(here.sqlite, here.bell, { now: () => 1 }),
+      elsewhere: sqliteAudit(there.sqlite),
+      close,
+    };
   });
 
   budgetsContract(name, async () => {

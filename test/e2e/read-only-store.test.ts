@@ -8,6 +8,7 @@ import { readConfig } from "../../adapters/config.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { modelPlaces, openModels } from "../../adapters/model-folders.ts";
 import { openSqlite } from "../../adapters/sqlite.ts";
+import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
 import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
@@ -31,6 +32,7 @@ const registry = sqliteModels(sqlite);
 const ports = {
   runs: sqliteRuns(sqlite, bell),
   tenants: sqliteTenants(sqlite),
+  audit: sqliteAudit(sqlite),
   budgets: sqliteBudgets(sqlite),
   webhooks: sqliteWebhooks(sqlite, bell, clock),
   queue: sqliteQueue(sqlite, bell, clock),
