@@ -1,4 +1,3 @@
-import type { Clock } from "./ports.ts";
 import { randomBase62 } from "./tenant.ts";
 
 /** What was done, as `subject.verb`. A new mutation that creates, changes, revokes or deletes adds its own. */
@@ -125,7 +124,7 @@ export const commandLine: Author = {
 
 /** The entry of a change that is about to be made. */
 export function auditEntry(
-  { clock, by }: { readonly clock: Clock; readonly by: Author },
+  { clock, by }: { readonly clock: { now(): number }; readonly by: Author },
   action: AuditAction,
   what: { readonly subject: AuditSubject; readonly details?: AuditDetails },
 ): AuditEntry {
