@@ -51,6 +51,7 @@ export function afterAttempt(
     version: delivery.version + 1,
     attempts: [...delivery.attempts, attempt].slice(-attemptsKept),
     tries,
+    attemptBegunAt: null,
   };
   if (attempt.error === null) return { ...tried, status: "SUCCEEDED", nextAttemptAt: null };
   const delayMs = retryDelaysMs[tries];
@@ -67,13 +68,52 @@ export function restarted(delivery: Delivery, now: number): Delivery {
     status: "PENDING",
     tries: 0,
     nextAttemptAt: now,
+    attemptBegunAt: null,
   };
 }
 
 /** A delivery that waits until its endpoint is back and it is recovered. */
 export function held(delivery: Delivery): Delivery {
-  return { ...delivery, version: delivery.version + 1, status: "HELD", nextAttemptAt: null };
+  return {
+    ...delivery,
+    version: delivery.version + 1,
+    status: "HELD",
+    nextAttemptAt: null,
+    attemptBegunAt: null,
+  };
 }
+
+/** A delivery that somebody attempts from `now` on; if its end is not noted by `until`, he is taken for dead. */
+export function claimed(
+  delivery: Delivery,
+  { now, until }: { now: number; until: number },
+): Delivery {
+  return {
+    ...delivery,
+    version: delivery.version + 1,
+    nextAttemptAt: until,
+    attemptBegunAt: now,
+  };
+}
+
+/**
+ * A due delivery whose last attempt began and never ended: its process died meanwhile, perhaps because of it. The attempt counts as a failed
+ * try, so that what ends every process that tries it is given up by the schedule as well. Null if no attempt was lost. The next one is due as
+ * long after the beginning of the lost one as the schedule says.
+ */
+export function afterLostAttempt(
+  delivery: Delivery,
+  random: () => number,
+): { delivery: Delivery; attempt: DeliveryAttempt } | null {
+  const { attemptBegunAt: at } = delivery;
+  if (at === null || at === undefined) return null;
+  const nothing = { httpStatus: null, excerpt: "", requestHeaders: [], responseHeaders: [] };
+  const attempt = { at, durationMs: 0, error: lostAttempt, ...nothing };
+  const outcome = { attempt, retryAfterMs: null, isFinal: false };
+  return { delivery: afterAttempt(delivery, outcome, { now: at, random }), attempt };
+}
+
+const lostAttempt = "The process that made this attempt ended before the attempt did.";
 
 /** A delivery put off, no attempt being made. */
 export function postponed(delivery: Delivery, until: number): Delivery {

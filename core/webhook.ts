@@ -86,6 +86,8 @@ export interface Delivery {
   readonly createdAt: number;
   /** Null unless PENDING. While somebody tries, this is when he is taken for dead. */
   readonly nextAttemptAt: number | null;
+  /** When the attempt in progress began; null between two attempts. Absent in older records. */
+  readonly attemptBegunAt?: number | null;
 }
 
 export interface DeliveryAttempt {

@@ -7,6 +7,8 @@ import type { Delivery, DeliveryAttempt, WebhookEndpoint } from "../../core/webh
 import {
   type AttemptOutcome,
   afterAttempt,
+  afterLostAttempt,
+  claimed,
   endpointAfter,
   held,
   postponed,
@@ -40,13 +42,15 @@ const probedElsewhereMs = 5_000;
 
 /**
  * Brings one due delivery a step on: claims it, sends it and notes how that went; or puts it off, holds or gives it up where its endpoint is
- * resting, disabled or gone. Does nothing where another deliverer has it. A claim that never ends is made again by others after a minute: what
- * the receiver gets then has the same webhook-id.
+ * resting, disabled or gone. Does nothing where another deliverer has it. A claim that never ends counts as a failed try after a minute, and is
+ * made again by others as the schedule says: what the receiver gets then has the same webhook-id.
  */
 export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promise<void> {
   const { webhooks, runs, clock } = tools.ports;
   const { tenantId, endpointId, event } = due;
-  const delivery = postponed(due, clock.now() + claimMs);
+  if (await noteLost(tools, due)) return;
+  const now = clock.now();
+  const delivery = claimed(due, { now, until: now + claimMs });
   if (!(await webhooks.replaceDelivery(delivery))) return;
   const endpoint = endpointId === null ? null : await webhooks.getEndpoint(tenantId, endpointId);
   const run = "runId" in event.subject ? await runs.get(tenantId, event.subject.runId) : null;
@@ -69,7 +73,9 @@ export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promi
     return void (await webhooks.replaceDelivery(held(delivery)));
   const pausedUntil = endpoint && (await pauseOf(tools, endpoint));
   if (pausedUntil !== null)
-    return void (await webhooks.replaceDelivery(postponed(delivery, pausedUntil)));
+    return void (await webhooks.replaceDelivery(
+      postponed({ ...delivery, attemptBegunAt: null }, pausedUntil),
+    ));
   const message = await messageOf({ event, run, target }, tools);
   const outcome = await traced(tools, { delivery, run }, () =>
     tools.sender.send(message, clock.now),
@@ -152,6 +158,21 @@ async function note(
     "delivery",
   );
   onAttempt?.({ outcome: error === null ? "succeeded" : "failed", ms });
+}
+
+/** Notes an attempt whose process died in the middle of it, as a failed one; false if there was none. */
+async function noteLost(tools: AttemptTools, due: Delivery): Promise<boolean> {
+  const { ports, random, log, onAttempt } = tools;
+  const lost = afterLostAttempt(due, random);
+  if (!lost) return false;
+  if (!(await ports.webhooks.replaceDelivery(lost.delivery))) return true; // another deliverer was first
+  const { id: deliveryId, tenantId, endpointId, event, status } = lost.delivery;
+  const { error } = lost.attempt;
+  log.info({ deliveryId, tenantId, endpointId, eventId: event.id, status, error }, "delivery");
+  onAttempt?.({ outcome: "failed", ms: 0 });
+  const endpoint = endpointId && (await ports.webhooks.getEndpoint(tenantId, endpointId));
+  if (endpoint) await noteHealth(tools, endpoint, lost.attempt);
+  return true;
 }
 
 /** Others change the endpoint at the same time: what happened is noted on whatever it is by then. */

@@ -92,6 +92,7 @@ async function run(options: GatewayOptions): Promise<void> {
     const tools = { log, key: key.text, metrics, tracing, processes: () => processes };
     listening = await openGateway(config, ports, tools);
     const greeting = await greet(config, ports, key);
+    log.info({ url: config.publicUrl }, "listening");
     if (hasParent()) {
       tellParent({ greeting });
       tellParent("ready");

@@ -2,10 +2,12 @@ import { lookup } from "node:dns";
 import { Webhook } from "standardwebhooks";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { buildGatewaySchema } from "../../api/schema.ts";
+import { type AttemptTools, attemptDelivery } from "../../api/webhooks/attempt.ts";
 import { type Deliverer, openDeliverer } from "../../api/webhooks/deliverer.ts";
 import { openSender } from "../../api/webhooks/send.ts";
 import { applyChange } from "../../core/lifecycle.ts";
 import type { Ports } from "../../core/ports.ts";
+import type { Delivery } from "../../core/webhook.ts";
 import { retryDelaysMs } from "../../core/webhook-schedule.ts";
 import { mintWebhookSecret } from "../../core/webhook-secret.ts";
 import { fakeClock } from "../contract/fake-clock.ts";
@@ -28,7 +30,16 @@ beforeEach(async () => {
   receiver = await startReceiver();
 });
 
-function openForTest(allowPrivate = true): Deliverer {
+function openForTest(allowPrivate = true, stored = ports): Deliverer {
+  return openDeliverer(toolsForTest(allowPrivate, stored));
+}
+
+/** The step that notes an attempt which was lost, and no new attempt. */
+async function noteDue(delivery: Delivery): Promise<void> {
+  await attemptDelivery(toolsForTest(true, ports), delivery);
+}
+
+function toolsForTest(allowPrivate: boolean, stored: Ports): AttemptTools {
   const sender = openSender({ allowPrivate, totalMs: 2_000, lookup });
   onTestFinished(() => sender.close());
   const log = {
@@ -36,14 +47,14 @@ function openForTest(allowPrivate = true): Deliverer {
     error: (fields: object, message: string) =>
       expect.fail(`${message}: ${JSON.stringify(fields)}`),
   };
-  return openDeliverer({
-    ports,
+  return {
+    ports: stored,
     schema: buildGatewaySchema(),
     sender,
     secret,
     log,
     random: () => 0,
-  });
+  };
 }
 
 /** The payload of a mutation. */
@@ -690,6 +701,45 @@ describe("two deliverers", () => {
       event?.id,
       event?.id,
     ]);
+  });
+
+  test("an attempt that ended its process counts as a try, so that no delivery ends processes for ever", async () => {
+    await createEndpoint();
+    await endedRun();
+    const error = "The process that made this attempt ended before the attempt did.";
+    // A process that dies in the middle of its attempt has stored its claim, and stores nothing afterwards.
+    const never = new Promise<boolean>(() => {});
+    const dying: Ports = {
+      ...ports,
+      webhooks: {
+        ...ports.webhooks,
+        replaceDelivery: (delivery) =>
+          delivery.attemptBegunAt != null || delivery.attempts.at(-1)?.error === error
+            ? ports.webhooks.replaceDelivery(delivery)
+            : never,
+      },
+    };
+    for (let tries = 1; tries <= retryDelaysMs.length; tries += 1) {
+      void openForTest(true, dying).drain();
+      await expect.poll(() => receiver.received.length).toBe(tries);
+      const [claimed] = await listed();
+      expect(claimed).toMatchObject({ status: "PENDING", nextAttemptAt: expect.any(String) });
+      expect(claimed.attempts.map((each: { error: string }) => each.error)).toEqual(
+        Array.from({ length: tries - 1 }, () => error),
+      );
+      const begunAt = clock.now();
+      clock.advance(60_000); // from now on its deliverer is taken for dead
+      const [due] = await ports.webhooks.due(clock.now(), 1);
+      if (!due) throw new Error("The delivery is not due.");
+      await noteDue(due);
+      const nextAt = begunAt + (retryDelaysMs[tries] ?? 0);
+      if (clock.now() < nextAt) clock.advance(nextAt - clock.now());
+    }
+    const [given] = await listed();
+    expect(given).toMatchObject({ status: "FAILED", nextAttemptAt: null });
+    expect(given.attempts).toHaveLength(retryDelaysMs.length);
+    await openForTest().drain();
+    expect(receiver.received).toHaveLength(retryDelaysMs.length);
   });
 
   test("run until they are stopped, and hear of a run's end at once", async () => {

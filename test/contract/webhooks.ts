@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Runs } from "../../core/ports.ts";
 import { disabledEventOf, eventOf } from "../../core/webhook.ts";
+import { afterLostAttempt, claimed } from "../../core/webhook-schedule.ts";
 import type { Webhooks } from "../../core/webhook-store.ts";
 import { newRun } from "../core/new-run.ts";
 import { newDelivery, newEndpoint, newEvent } from "../core/new-webhook.ts";
@@ -215,6 +216,23 @@ export function webhooksContract(name: string, open: () => Promise<OpenWebhooks>
         expect(await webhooks.replaceDelivery({ ...claim, tenantId: "ten_2", version: 3 })).toBe(
           false,
         );
+      });
+
+      test("a claim whose end is never noted comes due again, and shows when its attempt began", async () => {
+        const one = delivery("run_1", 100);
+        await stored(one);
+        const claim = claimed(one, { now: 100, until: 160 });
+        expect(await webhooks.replaceDelivery(claim)).toBe(true);
+        expect(await store.elsewhere.webhooks.due(159, 10)).toEqual([]);
+        const [lost] = await store.elsewhere.webhooks.due(160, 10);
+        expect(lost).toEqual(claim);
+        const after = lost && afterLostAttempt(lost, () => 0);
+        if (!after) return expect.unreachable();
+        expect(await store.elsewhere.webhooks.replaceDelivery(after.delivery)).toBe(true);
+        expect(await webhooks.replaceDelivery(after.delivery)).toBe(false); // it is counted once
+        const noted = await webhooks.getDelivery("ten_1", one.id);
+        expect(noted).toMatchObject({ tries: 1, attempts: [{ at: 100 }], nextAttemptAt: 5_100 });
+        expect(noted && afterLostAttempt(noted, () => 0)).toBeNull();
       });
 
       test("are listed newest first, page by page, by endpoint, run and status", async () => {
