@@ -9,5 +9,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: "forks", // onnxruntime-node and libsql are native: a crash must name one test file, not take the runner down
     maxWorkers: 2,
+    // On Node 20 the SDK announces the end of its support. What a deployment prints stays the SDK's own.
+    env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },
   },
 });
