@@ -38,10 +38,11 @@ mutation CaptionAndDetect($base64: String!) {
     variables: { base64: sampleImage },
   },
   {
-    query: `# An image of an earlier run by its id, or one from the web: source: { url: "https://…" }.
-mutation ReadTextAndGround($imageId: ID!) {
+    query: `# Also: an image of an earlier run, source: { imageId: "img_…" }, or one from the web,
+# source: { url: "https://…" }.
+mutation ReadTextAndGround($base64: String!) {
   runCreate(input: {
-    source: { imageId: $imageId }
+    source: { base64: $base64 }
     tasks: [{ readText: { regions: true } }, { groundPhrases: {} }]
     waitMs: 30000
   }) {
@@ -61,7 +62,7 @@ mutation ReadTextAndGround($imageId: ID!) {
   }
 }
 `,
-    variables: { imageId: "img_… (from the first tab's answer)" },
+    variables: { base64: sampleImage },
   },
   {
     query: `# Your runs, newest first, and the models of this service.
@@ -75,7 +76,8 @@ query RunsAndModels {
 `,
   },
   {
-    query: `# A run as it goes on, by server-sent events.
+    query: `# A run as it goes on, by server-sent events. Put the id of a run into the variables first; the
+# first tab's answer has one.
 subscription Follow($id: ID!) {
   runProgress(id: $id) { id status tasks { name finish } }
 }
@@ -83,7 +85,8 @@ subscription Follow($id: ID!) {
     variables: { id: "run_…" },
   },
   {
-    query: `mutation Cancel($runId: ID!) {
+    query: `# Ends a run that has not finished. Put its id into the variables first.
+mutation Cancel($runId: ID!) {
   runCancel(input: { runId: $runId }) {
     run { id status }
     userErrors { code message }

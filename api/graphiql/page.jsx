@@ -30,6 +30,19 @@ const tabs = examples.map(({ query, variables }) => ({
   variables: variables ? JSON.stringify(variables, null, 2) : undefined,
 }));
 
+/**
+ * GraphiQL takes the first tab's query from `defaultTabs`, but the variables of its editor from this
+ * property and from its storage alone. On a later visit they come from the storage: the property
+ * would open a tab of its own then.
+ */
+const isFirstVisit = localStorage.getItem("graphiql:tabState") === null;
+const variables = isFirstVisit ? tabs[0].variables : undefined;
+
 createRoot(page).render(
-  <GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultHeaders={headersText} />,
+  <GraphiQL
+    fetcher={fetcher}
+    defaultTabs={tabs}
+    defaultHeaders={headersText}
+    variables={variables}
+  />,
 );
