@@ -46,13 +46,15 @@ export async function connectModels(
   config: Config,
   { isMade }: { isMade: boolean } = { isMade: false },
 ): Promise<ModelConnection> {
-  const { registry, close } = await openRegistry(config, isMade);
+  const { registry, audit, close } = await openRegistry(config, isMade);
   const models = openModels(modelPlaces(config), registry ? registry.aliases : async () => []);
-  return { models, registry, clock: systemClock, close };
+  return { models, registry, audit, clock: systemClock, close };
 }
 
 export interface ModelConnection extends Pick<Ports, "models" | "clock"> {
   readonly registry: ModelRegistry | null;
+  /** Null where there is no registry. */
+  readonly audit: Audit | null;
   close(): void;
 }
 
@@ -94,9 +96,13 @@ async function secretOf({ secret, secretArn, dataDir }: Config): Promise<string>
 async function openRegistry(
   config: Config,
   isMade: boolean,
-): Promise<{ registry: ModelRegistry | null; close(): void }> {
+): Promise<Pick<ModelConnection, "registry" | "audit" | "close">> {
   if (config.store === "aws") return (await aws()).openAwsTable(config, systemClock);
-  if (!isMade && !hasData(config.dataDir)) return { registry: null, close() {} };
+  if (!isMade && !hasData(config.dataDir)) return { registry: null, audit: null, close() {} };
   const sqlite = openData(config.dataDir);
-  return { registry: sqliteModels(sqlite), close: () => sqlite.close() };
+  return {
+    registry: sqliteModels(sqlite),
+    audit: sqliteAudit(sqlite),
+    close: () => sqlite.close(),
+  };
 }

@@ -1,3 +1,5 @@
+import ipaddr from "ipaddr.js";
+
 /** A kind of value: how it is read (undefined: it is none of this kind), and in words what is one. */
 export interface Kind<Value> {
   readonly allowed: string;
@@ -78,4 +80,19 @@ export function listOf<const Choice extends string>(choices: readonly Choice[]):
       return items.every((item) => item !== undefined) ? items : undefined;
     },
   };
+}
+
+/** IP addresses and networks, each as a network. */
+export const networks: Kind<string[]> = {
+  allowed: "a list, by comma, of IP addresses and networks, such as 10.0.0.0/8,::1",
+  parse: (text) => {
+    const items = text.split(",").map((item) => networkOf(item.trim()));
+    return items.every((item) => item !== undefined) ? items : undefined;
+  },
+};
+
+function networkOf(text: string): string | undefined {
+  if (ipaddr.isValidCIDR(text)) return text;
+  if (!ipaddr.isValid(text)) return undefined;
+  return `${text}/${ipaddr.parse(text).kind() === "ipv4" ? 32 : 128}`;
 }

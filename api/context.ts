@@ -39,6 +39,8 @@ export interface RequestContext {
   /** Under which the secrets of API keys are hashed, and those of webhooks sealed. */
   readonly pepper: string;
   readonly caller: Caller;
+  /** The IP address of whoever sent the request. */
+  readonly address: string;
   readonly requestId: string;
   readonly log: Log;
   readonly tracing: Tracing;

@@ -1,9 +1,10 @@
-import type { KeyPorts, NewKey } from "../core/api-keys.ts";
+import type { AuditedPorts, KeyPorts, NewKey } from "../core/api-keys.ts";
+import { auditedPorts } from "./author.ts";
 import type { RequestContext } from "./context.ts";
 import { userErrorsOf } from "./user-errors.ts";
 
-export function keyPorts({ ports, pepper }: RequestContext): KeyPorts {
-  return { tenants: ports.tenants, clock: ports.clock, pepper };
+export function keyPorts(context: RequestContext): KeyPorts & AuditedPorts {
+  return { ...auditedPorts(context), pepper: context.pepper };
 }
 
 /** The SDL's ApiKeyPayload of a key that `make` makes. */

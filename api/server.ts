@@ -8,6 +8,7 @@ import { randomBase62 } from "../core/tenant.ts";
 import { effectiveLimits } from "../core/tenant-limits.ts";
 import { noTracing, type Span, type Tracing } from "../core/tracing.ts";
 import { admissionOf } from "./admission.ts";
+import { clientAddress } from "./client-address.ts";
 import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
 import { answerAsEvents } from "./event-stream.ts";
 import type { FetchSettings } from "./fetch-image.ts";
@@ -34,6 +35,8 @@ export interface GatewayOptions {
   readonly work?: Partial<WorkLimits>;
   /** How many subscriptions and long polls one key may have open in this process. Default: that of core/limits. */
   readonly openWaitsPerKey?: number;
+  /** Networks (CIDR) of proxies whose X-Forwarded-For is believed. Default: none. */
+  readonly trustedProxies?: readonly string[];
   readonly log: Log;
   /** Follows requests into their runs. Absent: nobody does. */
   readonly tracing?: Tracing;
@@ -168,6 +171,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ports,
       pepper: options.secret,
       caller,
+      address: clientAddress(request, peer.address, options.trustedProxies ?? []),
       requestId: trail.requestId,
       log,
       tracing,

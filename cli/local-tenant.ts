@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { writeFileDurably } from "../adapters/disk.ts";
+import { tenantSubject } from "../core/api-keys.ts";
+import { auditEntry, commandLine } from "../core/audit.ts";
 import type { Ports } from "../core/ports.ts";
 import { keyAdmits, mintKey, parseKey, scopes } from "../core/tenant.ts";
 
@@ -33,14 +35,23 @@ export async function localKey(
   )
     return { text: kept.trim(), isNew: false };
   const now = ports.clock.now();
-  if (!(await ports.tenants.get(localTenant.id)))
-    await ports.tenants.create({ ...localTenant, createdAt: now, disabledAt: null });
+  const author = { clock: ports.clock, by: commandLine };
+  if (!(await ports.tenants.get(localTenant.id))) {
+    const details = { name: localTenant.name };
+    await ports.tenants.create(
+      { ...localTenant, createdAt: now, disabledAt: null },
+      auditEntry(author, "tenant.create", { subject: tenantSubject(localTenant.id), details }),
+    );
+  }
   const { text, key } = mintKey(
     { tenantId: localTenant.id, name: "local.key", scopes, expiresAt: null },
     ports.secret,
     now,
   );
-  await ports.tenants.createKey(key);
+  const { id, tenantId, name } = key;
+  const subject = { type: "ApiKey", id, tenantId };
+  const details = { name, scopes, expiresAt: null };
+  await ports.tenants.createKey(key, auditEntry(author, "apiKey.create", { subject, details }));
   await writeFileDurably(file, [Buffer.from(`${text}\n`)]);
   return { text, isNew: true };
 }

@@ -1,5 +1,6 @@
 import { readConfig } from "../adapters/config.ts";
-import { connectModels } from "../adapters/connect.ts";
+import { connectModels, type ModelConnection } from "../adapters/connect.ts";
+import { auditEntry, commandLine } from "../core/audit.ts";
 import { AppError } from "../core/errors.ts";
 import { exactName, finalTarget, resolveModel, withAliases } from "../core/model-names.ts";
 import type { ModelRegistry } from "../core/ports.ts";
@@ -17,7 +18,8 @@ export async function setAlias(name: string, target: string, options: DataOption
       "Use letters, digits, and . _ - / after the first.",
     );
   const config = readConfig(undefined, { dataDir: options.data });
-  const { models, registry, close } = await connectModels(config, { isMade: true });
+  const connection = await connectModels(config, { isMade: true });
+  const { models, registry, close } = connection;
   try {
     if (!registry) throw new Error("There is no store.");
     const [all, aliases] = [
@@ -31,6 +33,7 @@ export async function setAlias(name: string, target: string, options: DataOption
       );
     }
     resolveModel(withAliases(all, aliases), target);
+    await note(connection, "modelAlias.set", { name, target });
     await registry.setAlias({ name, target });
     const { id, revision } = resolveModel(withAliases(all, [...aliases, { name, target }]), name);
     process.stdout.write(`${name} → ${exactName({ id, revision })}\n`);
@@ -41,13 +44,27 @@ export async function setAlias(name: string, target: string, options: DataOption
 
 /** `vedere models unalias`. Throws AppError MODEL_NOT_FOUND where there is none of this name. */
 export async function removeAlias(name: string, options: DataOption): Promise<void> {
-  const { registry, close } = await connectModels(readConfig(undefined, { dataDir: options.data }));
+  const connection = await connectModels(readConfig(undefined, { dataDir: options.data }));
+  const { registry, close } = connection;
   try {
-    if (await registry?.removeAlias(name)) process.stdout.write(`${name} is no alias any more.\n`);
+    const isKnown = (await registry?.aliases())?.some((alias) => alias.name === name);
+    if (isKnown) await note(connection, "modelAlias.remove", { name });
+    if (isKnown && (await registry?.removeAlias(name)))
+      process.stdout.write(`${name} is no alias any more.\n`);
     else throw await noAlias(name, registry);
   } finally {
     close();
   }
+}
+
+/** Before the change, so that there is none without an entry. */
+async function note(
+  { audit, clock }: Pick<ModelConnection, "audit" | "clock">,
+  action: "modelAlias.set" | "modelAlias.remove",
+  { name, ...details }: { readonly name: string; readonly target?: string },
+): Promise<void> {
+  const subject = { type: "ModelAlias", id: name, tenantId: null };
+  await audit?.append(auditEntry({ clock, by: commandLine }, action, { subject, details }));
 }
 
 async function noAlias(name: string, registry: ModelRegistry | null): Promise<AppError> {

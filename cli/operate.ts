@@ -1,6 +1,7 @@
 import { readConfig } from "../adapters/config.ts";
 import { connectTenants, type TenantConnection } from "../adapters/connect.ts";
 import type { Granter } from "../core/api-keys.ts";
+import { type Author, commandLine } from "../core/audit.ts";
 
 export interface OperatorOptions {
   readonly data?: string;
@@ -23,12 +24,12 @@ export const operatorOptions = {
 /** Opens the tenants for as long as `work` takes, and prints what it says: as JSON where that is asked for, else as text. */
 export async function operate<Result>(
   options: OperatorOptions,
-  work: (ports: TenantConnection) => Promise<Result>,
+  work: (ports: TenantConnection & { readonly by: Author }) => Promise<Result>,
   textOf: (result: Result, now: number) => string,
 ): Promise<void> {
   const ports = await connectTenants(readConfig(undefined, { dataDir: options.data }));
   try {
-    const result = await work(ports);
+    const result = await work({ ...ports, by: commandLine });
     process.stdout.write(
       options.json ? `${JSON.stringify(result, null, 2)}\n` : textOf(result, ports.clock.now()),
     );

@@ -1,3 +1,4 @@
+import { type Author, auditEntry } from "./audit.ts";
 import { AppError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Ports } from "./ports.ts";
@@ -28,6 +29,11 @@ export interface KeyPorts extends Pick<Ports, "tenants" | "clock"> {
   readonly pepper: string;
 }
 
+/** What is needed to change tenants and keys: each change leaves an entry of this author in the audit log. */
+export interface AuditedPorts extends Pick<Ports, "tenants" | "clock"> {
+  readonly by: Author;
+}
+
 /** A key whose text is shown this once. */
 export interface NewKey {
   readonly text: string;
@@ -39,7 +45,7 @@ export interface NewKey {
  * FORBIDDEN (scopes that the granter lacks, or a later end), INVALID.
  */
 export async function createKey(
-  ports: KeyPorts,
+  ports: KeyPorts & AuditedPorts,
   granter: Granter,
   grant: KeyGrant,
 ): Promise<NewKey> {
@@ -57,7 +63,7 @@ export async function createKey(
   }
   requireScopes(granter, grant.scopes, ["scopes"]);
   requireEnd(granter, grant.expiresAt, ["expiresAt"]);
-  return store(ports, { ...grant, scopes: [...new Set(grant.scopes)] }, now);
+  return store(ports, { ...grant, scopes: [...new Set(grant.scopes)] });
 }
 
 /**
@@ -65,7 +71,7 @@ export async function createKey(
  * NOT_FOUND, FORBIDDEN (the key can do more than the granter, or ends later), INVALID (it is dead already).
  */
 export async function rerollKey(
-  ports: KeyPorts,
+  ports: KeyPorts & AuditedPorts,
   granter: Granter,
   given: { keyId: string; graceMs: number },
 ): Promise<NewKey> {
@@ -86,8 +92,11 @@ export async function rerollKey(
     const message = `The old key lives on for 0 to ${limits.key.graceMsMax / 1_000} seconds.`;
     throw new AppError("INVALID", message, { path: ["graceSeconds"] });
   }
-  const fresh = await store(ports, key, now);
-  await ports.tenants.expireKey(key.tenantId, key.id, now + given.graceMs);
+  const fresh = await store(ports, key, { replaces: key.id });
+  const end = now + given.graceMs;
+  const details = { expiresAt: end, replacedBy: fresh.key.id };
+  const entry = auditEntry(ports, "apiKey.expire", { subject: subjectOf(key), details });
+  await ports.tenants.expireKey(key.tenantId, key.id, end, entry);
   return fresh;
 }
 
@@ -96,7 +105,7 @@ export async function rerollKey(
  * more than the granter, or ends later).
  */
 export async function revokeKey(
-  ports: Pick<KeyPorts, "tenants" | "clock">,
+  ports: AuditedPorts,
   granter: Granter,
   keyId: string,
 ): Promise<ApiKey> {
@@ -105,7 +114,9 @@ export async function revokeKey(
     requireScopes(granter, key.scopes, ["keyId"]);
     requireEnd(granter, key.expiresAt, ["keyId"]);
   }
-  await ports.tenants.revokeKey(key.tenantId, key.id, ports.clock.now());
+  if (key.revokedAt !== null) return key;
+  const entry = auditEntry(ports, "apiKey.revoke", { subject: subjectOf(key) });
+  await ports.tenants.revokeKey(key.tenantId, key.id, entry.at, entry);
   return findKey(ports, granter, keyId);
 }
 
@@ -120,34 +131,60 @@ export async function isStillAdmitted(
 }
 
 /** Makes a tenant. Throws AppError INVALID. */
-export async function createTenant(
-  { tenants, clock }: Pick<Ports, "tenants" | "clock">,
-  name: string,
-): Promise<Tenant> {
+export async function createTenant(ports: AuditedPorts, name: string): Promise<Tenant> {
   requireName(name);
-  const tenant = { id: `ten_${randomBase62(16)}`, name, createdAt: clock.now(), disabledAt: null };
-  await tenants.create(tenant);
+  const tenant = {
+    id: `ten_${randomBase62(16)}`,
+    name,
+    createdAt: ports.clock.now(),
+    disabledAt: null,
+  };
+  const details = { name };
+  const subject = tenantSubject(tenant.id);
+  await ports.tenants.create(tenant, auditEntry(ports, "tenant.create", { subject, details }));
   return { ...tenant, limits: noTenantLimits };
 }
 
 /** Shuts a tenant's keys out, or lets them in again; its runs in progress end as they would. Throws AppError NOT_FOUND. */
 export async function setTenantDisabled(
-  { tenants, clock }: Pick<Ports, "tenants" | "clock">,
+  ports: AuditedPorts,
   tenantId: string,
   isDisabled: boolean,
 ): Promise<Tenant> {
+  const { tenants } = ports;
   const known = await tenants.get(tenantId);
-  if (known && (known.disabledAt !== null) !== isDisabled)
-    await tenants.setDisabled(tenantId, isDisabled ? clock.now() : null);
+  if (known && (known.disabledAt !== null) !== isDisabled) {
+    const action = isDisabled ? "tenant.disable" : "tenant.enable";
+    const entry = auditEntry(ports, action, { subject: tenantSubject(tenantId) });
+    await tenants.setDisabled(tenantId, isDisabled ? entry.at : null, entry);
+  }
   const tenant = known && (await tenants.get(tenantId));
   if (tenant) return tenant;
   throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
 }
 
-async function store({ tenants, pepper }: KeyPorts, grant: KeyGrant, now: number): Promise<NewKey> {
-  const fresh = mintKey(grant, pepper, now);
-  await tenants.createKey(fresh.key);
+async function store(
+  ports: KeyPorts & AuditedPorts,
+  grant: KeyGrant,
+  details: { readonly replaces?: string } = {},
+): Promise<NewKey> {
+  const fresh = mintKey(grant, ports.pepper, ports.clock.now());
+  const { name, scopes, expiresAt } = fresh.key;
+  const entry = auditEntry(ports, "apiKey.create", {
+    subject: subjectOf(fresh.key),
+    details: { name, scopes, expiresAt, ...details },
+  });
+  await ports.tenants.createKey(fresh.key, entry);
   return fresh;
+}
+
+function subjectOf({ id, tenantId }: ApiKey) {
+  return { type: "ApiKey", id, tenantId };
+}
+
+/** A tenant as the subject of a change. */
+export function tenantSubject(id: string) {
+  return { type: "Tenant", id, tenantId: id };
 }
 
 /** Another tenant's key is as good as none. */

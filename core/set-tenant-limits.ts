@@ -1,5 +1,6 @@
+import { type AuditedPorts, tenantSubject } from "./api-keys.ts";
+import { auditEntry } from "./audit.ts";
 import { AppError } from "./errors.ts";
-import type { Ports } from "./ports.ts";
 import type { Tenant } from "./tenant.ts";
 import { limitMax, type TenantLimitsChange } from "./tenant-limits.ts";
 
@@ -8,13 +9,18 @@ import { limitMax, type TenantLimitsChange } from "./tenant-limits.ts";
  * AggregateError of AppErrors INVALID.
  */
 export async function setTenantLimits(
-  { tenants }: Pick<Ports, "tenants">,
+  ports: AuditedPorts,
   tenantId: string,
   change: TenantLimitsChange,
 ): Promise<Tenant> {
   const faults = limitFaults(change);
   if (faults.length > 0) throw new AggregateError(faults);
-  const isSet = await tenants.setLimits(tenantId, change);
+  const { tenants } = ports;
+  const entry = auditEntry(ports, "tenant.limit", {
+    subject: tenantSubject(tenantId),
+    details: { ...change },
+  });
+  const isSet = await tenants.setLimits(tenantId, change, entry);
   const tenant = isSet ? await tenants.get(tenantId) : null;
   if (tenant) return tenant;
   throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });

@@ -1,4 +1,5 @@
 import { setTenantDisabled } from "../../core/api-keys.ts";
+import { auditedPorts } from "../author.ts";
 import type { RequestContext } from "../context.ts";
 import { userErrorsOf } from "../user-errors.ts";
 
@@ -12,9 +13,12 @@ export async function tenantEnable(_root: unknown, { input }: Args, context: Req
   return payload(context, input.tenantId, false);
 }
 
-async function payload({ ports }: RequestContext, tenantId: string, isDisabled: boolean) {
+async function payload(context: RequestContext, tenantId: string, isDisabled: boolean) {
   try {
-    return { tenant: await setTenantDisabled(ports, tenantId, isDisabled), userErrors: [] };
+    return {
+      tenant: await setTenantDisabled(auditedPorts(context), tenantId, isDisabled),
+      userErrors: [],
+    };
   } catch (error) {
     return { tenant: null, userErrors: userErrorsOf(error, ["input"]) };
   }

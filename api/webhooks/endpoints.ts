@@ -1,3 +1,9 @@
+import {
+  type AuditAction,
+  type AuditDetails,
+  type AuditEntry,
+  auditEntry,
+} from "../../core/audit.ts";
 import { AppError } from "../../core/errors.ts";
 import { limits } from "../../core/limits.ts";
 import { randomBase62 } from "../../core/tenant.ts";
@@ -11,6 +17,7 @@ import {
 } from "../../core/webhook.ts";
 import { disabled } from "../../core/webhook-schedule.ts";
 import { mintWebhookSecret, seal, webhookSecretBytes } from "../../core/webhook-secret.ts";
+import { authorOf } from "../author.ts";
 import { checkedUrl } from "../checked-url.ts";
 import type { RequestContext } from "../context.ts";
 import { throwFaults } from "../user-errors.ts";
@@ -59,7 +66,15 @@ export async function createEndpoint(
     disabledReason: null,
     health: healthy,
   };
-  await ports.webhooks.createEndpoint(endpoint);
+  const details = {
+    url: placeOf(url),
+    events: endpoint.events,
+    hasPayloadQuery: Boolean(payloadQuery),
+  };
+  await ports.webhooks.createEndpoint(
+    endpoint,
+    entryOf(context, "webhookEndpoint.create", { endpointId: endpoint.id, details }),
+  );
   return { endpoint, secret };
 }
 
@@ -71,7 +86,10 @@ export async function updateEndpoint(
 ): Promise<WebhookEndpoint> {
   throwFaults([...inputFaults(context, input), payloadQueryFault(context, input)]);
   const decidesPayload = typeof input.url === "string" || typeof input.payloadQuery === "string";
-  return change(context, endpointId, (endpoint) => ({
+  const changed = Object.keys(input).filter((name) => name !== "endpointId");
+  const details = { changed, ...(typeof input.url === "string" && { url: placeOf(input.url) }) };
+  const noted = { endpointId, action: "webhookEndpoint.update", details } as const;
+  return change(context, noted, (endpoint) => ({
     ...endpoint,
     readsRuns: decidesPayload ? requireReader(context, endpoint) : (endpoint.readsRuns ?? true),
     url: input.url ?? endpoint.url,
@@ -103,7 +121,12 @@ export async function rotateSecret(
     overlapMs >= 0 && overlapMs <= limits.webhook.overlapMsMax ? null : tooLong,
   ]);
   const secret = given.secret ?? mintWebhookSecret();
-  const endpoint = await change(context, endpointId, (before, now) => {
+  const noted = {
+    endpointId,
+    action: "webhookEndpoint.rotateSecret",
+    details: { overlapMs },
+  } as const;
+  const endpoint = await change(context, noted, (before, now) => {
     const former = before.secrets
       .slice(0, 1)
       .map((each) => ({ ...each, expiresAt: now + overlapMs }));
@@ -118,7 +141,8 @@ export async function setEndpointDisabled(
   endpointId: string,
   isDisabled: boolean,
 ): Promise<WebhookEndpoint> {
-  return change(context, endpointId, (endpoint, now) => {
+  const action = isDisabled ? "webhookEndpoint.disable" : "webhookEndpoint.enable";
+  return change(context, { endpointId, action, details: {} }, (endpoint, now) => {
     if (isDisabled)
       return endpoint.disabledAt === null ? disabled(endpoint, "By hand.", now) : endpoint;
     return { ...endpoint, disabledAt: null, disabledReason: null, health: healthy };
@@ -126,11 +150,11 @@ export async function setEndpointDisabled(
 }
 
 /** Throws AppError NOT_FOUND. Deliveries on their way fail. */
-export async function deleteEndpoint(
-  { ports, caller }: RequestContext,
-  endpointId: string,
-): Promise<void> {
-  if (!(await ports.webhooks.removeEndpoint(caller.tenantId, endpointId))) throw noEndpoint();
+export async function deleteEndpoint(context: RequestContext, endpointId: string): Promise<void> {
+  const { ports, caller } = context;
+  const entry = entryOf(context, "webhookEndpoint.delete", { endpointId, details: {} });
+  if (!(await ports.webhooks.removeEndpoint(caller.tenantId, endpointId, entry)))
+    throw noEndpoint();
 }
 
 export function noEndpoint(): AppError {
@@ -247,14 +271,34 @@ function sealed({ caller, pepper }: RequestContext, secret: string, now: number)
 
 /** Deliverers note an endpoint's health at the same time: the change is made anew on what it then is. */
 async function change(
-  { ports, caller }: RequestContext,
-  endpointId: string,
+  context: RequestContext,
+  noted: { endpointId: string; action: AuditAction; details: AuditDetails },
   changed: (endpoint: WebhookEndpoint, now: number) => WebhookEndpoint,
 ): Promise<WebhookEndpoint> {
+  const { ports, caller } = context;
+  const { endpointId, action, details } = noted;
   for (;;) {
     const endpoint = await ports.webhooks.getEndpoint(caller.tenantId, endpointId);
     if (!endpoint) throw noEndpoint();
     const next = { ...changed(endpoint, ports.clock.now()), version: endpoint.version + 1 };
-    if (await ports.webhooks.replaceEndpoint(next, null)) return next;
+    const entry = entryOf(context, action, { endpointId, details });
+    if (await ports.webhooks.replaceEndpoint(next, null, entry)) return next;
   }
+}
+
+/** The entry of a change of one of the caller's endpoints. */
+export function entryOf(
+  context: RequestContext,
+  action: AuditAction,
+  { endpointId: id, details }: { endpointId: string; details: AuditDetails },
+): AuditEntry {
+  const { ports, caller } = context;
+  const subject = { type: "WebhookEndpoint", id, tenantId: caller.tenantId };
+  return auditEntry({ clock: ports.clock, by: authorOf(context) }, action, { subject, details });
+}
+
+/** A URL without its query, in which secrets may stand. */
+function placeOf(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }

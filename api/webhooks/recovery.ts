@@ -1,9 +1,11 @@
+import { auditEntry } from "../../core/audit.ts";
 import { AppError } from "../../core/errors.ts";
 import { limits } from "../../core/limits.ts";
 import type { Delivery } from "../../core/webhook.ts";
 import { restarted } from "../../core/webhook-schedule.ts";
+import { authorOf } from "../author.ts";
 import type { RequestContext } from "../context.ts";
-import { noEndpoint } from "./endpoints.ts";
+import { entryOf, noEndpoint } from "./endpoints.ts";
 
 /**
  * Sends again what was given up or held, of events since an instant, the newest first, and no more than `limits.webhook.recoverMax` at once;
@@ -42,6 +44,9 @@ export async function recoverDeliveries(
       after = last ? page.cursorOf(last) : null;
     }
   }
+  // Before the change, for which there may be many transactions.
+  const details = { since: new Date(since).toISOString(), found: lost.length };
+  await ports.audit.append(entryOf(context, "webhookEndpoint.recover", { endpointId, details }));
   let recovered = 0;
   for (const delivery of lost.slice(0, limits.webhook.recoverMax)) {
     if (await ports.webhooks.replaceDelivery(restarted(delivery, ports.clock.now())))
@@ -51,7 +56,9 @@ export async function recoverDeliveries(
 }
 
 /** Sends one delivery again, whatever became of it. Throws AppError NOT_FOUND, INVALID (its endpoint is disabled). */
-export async function redeliver({ ports, caller }: RequestContext, deliveryId: string) {
+export async function redeliver(context: RequestContext, deliveryId: string) {
+  const { ports, caller } = context;
+  let isNoted = false;
   for (;;) {
     const delivery = await ports.webhooks.getDelivery(caller.tenantId, deliveryId);
     if (!delivery)
@@ -64,6 +71,12 @@ export async function redeliver({ ports, caller }: RequestContext, deliveryId: s
         path: ["deliveryId"],
         fix: "Enable it first, with webhookEndpointEnable.",
       });
+    }
+    if (!isNoted) {
+      const subject = { type: "WebhookDelivery", id: deliveryId, tenantId: caller.tenantId };
+      const by = { clock: ports.clock, by: authorOf(context) };
+      await ports.audit.append(auditEntry(by, "webhookDelivery.redeliver", { subject }));
+      isNoted = true;
     }
     const again = restarted(delivery, ports.clock.now());
     if (await ports.webhooks.replaceDelivery(again)) return again;

@@ -144,6 +144,7 @@ async function openGateway(
     fetch: { allowPrivate: config.fetchPrivate },
     work: config,
     openWaitsPerKey: config.openWaitsPerKey,
+    trustedProxies: config.trustedProxies,
     log,
     tracing,
     onRequest: metrics.request,

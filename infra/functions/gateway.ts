@@ -51,6 +51,7 @@ async function openGateway(): Promise<Gateway> {
     fetch: { allowPrivate: config.fetchPrivate },
     work: config,
     openWaitsPerKey: config.openWaitsPerKey,
+    trustedProxies: config.trustedProxies,
     log,
     graphiql: false,
   });
