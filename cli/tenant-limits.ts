@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { Ports } from "../core/ports.ts";
+import type { AuditedPorts } from "../core/api-keys.ts";
 import { setTenantLimits } from "../core/set-tenant-limits.ts";
 import {
   limitMax,
@@ -41,11 +41,7 @@ function limits(tenantId: string, options: Options): Promise<void> {
 }
 
 /** Every fault in one error: the command line prints one. */
-async function changed(
-  ports: Pick<Ports, "tenants">,
-  tenantId: string,
-  change: TenantLimitsChange,
-) {
+async function changed(ports: AuditedPorts, tenantId: string, change: TenantLimitsChange) {
   try {
     return await setTenantLimits(ports, tenantId, change);
   } catch (error) {
