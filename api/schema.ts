@@ -21,6 +21,7 @@ import {
   webhookEndpointUpdate,
   webhookSecretRotate,
 } from "./mutations/webhook-endpoints.ts";
+import { auditLog } from "./queries/audit-log.ts";
 import { models } from "./queries/models.ts";
 import { node } from "./queries/node.ts";
 import { run } from "./queries/run.ts";
@@ -50,6 +51,7 @@ export function buildGatewaySchema(): GraphQLSchema {
     resolvers: {
       ...scalars,
       Query: {
+        auditLog,
         ...{ viewer, node, run, runs, models, usage, tenant, tenants },
         ...{ webhookEndpoint, webhookEndpoints, webhookDelivery, webhookDeliveries, webhookDryRun },
       },
