@@ -86,7 +86,7 @@ function watchFolder(folder: string, heard: (slot: string) => void): FSWatcher |
     const watcher = watch(
       folder,
       { persistent: false },
-      (_event, slot) => slot !== null && heard(slot),
+      (_event, slot) => slot !== null && /^\d+$/.test(slot) && heard(slot), // an emitter throws at "error"
     );
     return watcher.on("error", () => watcher.close());
   } catch {

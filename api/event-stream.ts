@@ -35,7 +35,11 @@ export function answerAsEvents(
     start(controller) {
       const comment = encoder.encode(":\n\n");
       controller.enqueue(comment); // some clients take a stream as open only when its first bytes come
-      ping = setInterval(() => controller.enqueue(comment), pingMs);
+      ping = setInterval(() => {
+        // Null: the stream has failed. Zero or less: the reader has yet to take what is there.
+        if (controller.desiredSize === null) clearInterval(ping);
+        else if (controller.desiredSize > 0) controller.enqueue(comment);
+      }, pingMs);
     },
     async pull(controller) {
       try {

@@ -26,7 +26,8 @@ export async function listen(
   const server = createServer(timeouts, (incoming, outgoing) => {
     const ended = new AbortController();
     const request = toRequest(incoming, ended.signal);
-    if (request instanceof Response) return void send(request, outgoing);
+    if (request instanceof Response)
+      return void send(request, outgoing).catch(() => outgoing.destroy());
     waiting.set(request, ended);
     outgoing.on("close", () => {
       waiting.delete(request);
@@ -38,11 +39,13 @@ export async function listen(
       .then((response) => {
         if (!server.listening) outgoing.setHeader("connection", "close");
         return send(response, outgoing);
-      });
+      })
+      .catch(() => outgoing.destroy()); // a rejection that nobody catches would end the process
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(port, host, resolve);
   });
+  server.on("error", () => {}); // a connection that could not be accepted, such as for want of descriptors
   const address = server.address();
   return {
     host,

@@ -22,6 +22,9 @@ export function drainOnFault(log: Log, signal: AbortSignal): AbortSignal {
     setTimeout(() => process.exit(1), drainMs).unref();
     stop.abort();
   };
+  // The stdout of a service has a greeting only: a reader that is gone, or a full disk, must not end it.
+  process.stdout.removeAllListeners("error").on("error", () => {});
+  process.stderr.on("error", () => {});
   process.on("uncaughtException", take);
   process.on("unhandledRejection", (reason) => take(reason, "unhandledRejection"));
   if (signal.aborted) stop.abort();

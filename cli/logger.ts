@@ -6,8 +6,10 @@ export function openLogger(
   config: Pick<Config, "logLevel">,
   fields: Readonly<Record<string, unknown>>,
 ): Logger {
+  const stderr = destination({ dest: 2, sync: true });
+  stderr.on("error", () => {}); // a full disk behind stderr costs lines of the log, not the service
   return pino(
     { level: config.logLevel, base: fields, timestamp: pino.stdTimeFunctions.isoTime },
-    destination({ dest: 2, sync: true }),
+    stderr,
   );
 }

@@ -35,5 +35,6 @@ export async function serveMetrics(
     });
     server.listen(metricsPort, host, resolve);
   });
+  server.on("error", () => {}); // a connection that could not be accepted is Prometheus' loss only
   return () => server.close();
 }

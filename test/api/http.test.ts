@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { listen } from "../../api/http.ts";
 import { send, startForTest, startGateway, type TestGateway } from "./start.ts";
 
 let gateway: TestGateway;
@@ -196,4 +197,23 @@ test("each request is logged in one line, without query strings", async () => {
     tenantId: "ada",
     keyId,
   });
+});
+
+test("a request that fails beyond the gateway breaks its connection, and nothing else", async () => {
+  let isWell = false;
+  const listening = await listen(
+    {
+      async handle() {
+        if (isWell) return new Response("well");
+        throw new Error("thrown where nobody catches it");
+      },
+      async close() {},
+    },
+    { host: "127.0.0.1", port: 0 },
+  );
+  onTestFinished(() => listening.close());
+  const address = `http://127.0.0.1:${listening.port}/`;
+  await expect(fetch(address)).rejects.toThrow("fetch failed");
+  isWell = true;
+  expect(await (await fetch(address)).text()).toBe("well");
 });

@@ -1,6 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { lookup } from "node:dns";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -268,6 +276,24 @@ test("a run that ends each of its workers is given up after three attempts, and 
   const next = await submit({ source: { base64: other.toString("base64") } });
   await expect.poll(() => statusOf(next.run.id), { timeout: 60_000 }).toBe("SUCCEEDED");
 }, 180_000);
+
+test.skipIf(!existsSync("/dev/full"))(
+  "a full disk behind stderr, and a stdout that nobody reads, cost the log only",
+  async () => {
+    const full = openSync("/dev/full", "w"); // every write fails with ENOSPC
+    const args = ["start", "--port", String(await freePort()), "--data", folder];
+    const child = spawn(process.execPath, [cli, ...args], { stdio: ["ignore", "pipe", full] });
+    closeSync(full);
+    service = child;
+    url = `http://127.0.0.1:${args[2]}`;
+    child.stdout?.destroy();
+    await expect.poll(ready, { timeout: 60_000 }).toMatchObject({ status: 200, restarts: [] });
+    const { run } = await submit();
+    await expect.poll(() => statusOf(run.id), { timeout: 60_000 }).toBe("SUCCEEDED");
+    expect(await ready()).toMatchObject({ status: 200, restarts: [] });
+  },
+  120_000,
+);
 
 test("processes whose supervisor is killed end by themselves", async () => {
   await start();
