@@ -29,7 +29,7 @@ export function startHeartbeat(
   parts: readonly WatchedPart[],
 ): Heartbeat {
   if (everyMs === undefined) return silent;
-  const counters = new Int32Array(new SharedArrayBuffer(4 * parts.length));
+  const counters = new Int32Array(new SharedArrayBuffer(4 * parts.length)).fill(notWatched);
   const thread = new Worker(threadSource, {
     eval: true,
     workerData: { counters, parts, everyMs, fd: heartbeatFd },
@@ -41,7 +41,7 @@ export function startHeartbeat(
   setInterval(() => moved(mainThread), everyMs).unref();
   return {
     moved,
-    ended: (part) => void Atomics.store(counters, at(part), -1),
+    ended: (part) => void Atomics.store(counters, at(part), notWatched),
   };
 }
 
@@ -52,7 +52,10 @@ export function beatsOf({ heartbeatMs }: { heartbeatMs?: string }): number | und
   return heartbeatMs === undefined ? undefined : Number(heartbeatMs);
 }
 
-/** A line for each beat. A part that is still is named in it; a counter of -1 is not watched. */
+/** A part is watched from its first move on: what comes before it, such as a download of models, may take long. */
+const notWatched = -1;
+
+/** A line for each beat. A part that is still is named in it. */
 const threadSource = `
 const { writeSync } = require("node:fs");
 const { workerData: { counters, parts, everyMs, fd } } = require("node:worker_threads");
@@ -62,7 +65,7 @@ function beat() {
   const still = parts.filter(({ limitMs }, i) => {
     const count = Atomics.load(counters, i);
     if (count !== seen[i].count) seen[i] = { count, at: now };
-    return count !== -1 && now - seen[i].at > limitMs;
+    return count !== ${notWatched} && now - seen[i].at > limitMs;
   });
   try {
     writeSync(fd, (still.length > 0 ? still[0].name : "") + "\\n");

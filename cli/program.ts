@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   models: async () => (await import("./commands/models.ts")).addModels,
   tenants: async () => (await import("./commands/tenants.ts")).addTenants,
   keys: async () => (await import("./commands/keys.ts")).addKeys,
+  audit: async () => (await import("./commands/audit.ts")).addAudit,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
 };
 

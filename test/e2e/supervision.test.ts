@@ -209,6 +209,23 @@ test("an error that no code of the gateway catches is logged with its stack, and
   });
 }, 120_000);
 
+test("a worker whose main thread does not move for longer than it may is started again", async () => {
+  const trap = join(folder, "trap.mjs");
+  writeFileSync(
+    trap,
+    `if (process.argv[2] === "worker") process.on("SIGUSR2", () => { for (;;); });`,
+  );
+  await start({ NODE_OPTIONS: `--import=${trap}`, VEDERE_HANG_MS: "2000" });
+  const [worker = 0] = pids("worker");
+  kill(worker, "SIGUSR2");
+  await expect.poll(ready, { timeout: 60_000 }).toMatchObject({
+    status: 200,
+    restarts: [{ process: "worker 1", reason: "stuck", detail: "the main thread does not move" }],
+  });
+  const { run } = await submit();
+  await expect.poll(() => statusOf(run.id), { timeout: 60_000 }).toBe("SUCCEEDED");
+}, 120_000);
+
 test("a webhook whose attempt ends the gateway counts as tried, and is made again", async () => {
   await start({ VEDERE_FETCH_PRIVATE: "true" });
   const receiver = await startReceiver();
