@@ -13,6 +13,8 @@ import type { RunWork } from "../core/run-work.ts";
 export interface GatewayMetrics {
   request(request: { readonly path: string; readonly status: number; readonly ms: number }): void;
   depth(depth: QueueDepth): void;
+  /** By what workers report to the store. */
+  workers(counts: { readonly reporting: number; readonly silent: number }): void;
   values(): Promise<MetricObject[]>;
 }
 
@@ -74,6 +76,12 @@ export function openGatewayMetrics(): GatewayMetrics {
     help: "Age of the queue's oldest message.",
     registers,
   });
+  const workers = new Gauge({
+    name: "vedere_workers",
+    help: "Workers of the store, on any machine, by their reports; silent ones for five minutes.",
+    labelNames: ["state"],
+    registers,
+  });
   return {
     request({ path, status, ms }) {
       const known = paths.includes(path) ? path : "other";
@@ -85,6 +93,10 @@ export function openGatewayMetrics(): GatewayMetrics {
       messages.set({ state: "in_flight" }, inFlight);
       messages.set({ state: "dead" }, dead);
       oldest.set(oldestAgeMs / 1_000);
+    },
+    workers({ reporting, silent }) {
+      workers.set({ state: "reporting" }, reporting);
+      workers.set({ state: "silent" }, silent);
     },
     values: () => valuesOf(registers),
   };

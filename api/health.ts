@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { silenceShownMs, workerCounts } from "../core/model-status.ts";
 import type { Ports } from "../core/ports.ts";
 import type { Log } from "./context.ts";
 
@@ -27,10 +28,11 @@ export interface ProcessHealth {
  * only some workers do not answer, it is ready, with that as a reason. Errors themselves go to the log only.
  */
 export async function answerReadiness(
-  { runs, queue }: Pick<Ports, "runs" | "queue">,
+  ports: Pick<Ports, "runs" | "queue" | "registry" | "clock">,
   log: Log,
   processes: ProcessHealth | null,
 ): Promise<Response> {
+  const { runs, queue } = ports;
   const checks = { store: () => runs.countUnfinished("readyz"), queue: () => queue.depth() }; // no tenant has this id
   const answers = await Promise.all(
     Object.entries(checks).map(async ([name, check]) => {
@@ -49,9 +51,21 @@ export async function answerReadiness(
   const reasons = [
     ...answers.filter((reason) => reason !== null),
     ...workers.filter(({ state }) => !canWork(state)).map(reasonOf),
+    ...(workers.length === 0 && ready ? await silentElsewhere(ports) : []),
   ];
   const restarts = processes && { restarts: processes.restarts };
   return Response.json({ ready, reasons, ...restarts }, { status: ready ? 200 : 503 });
+}
+
+/** Workers that nobody here keeps running: how many have fallen silent, by their reports. The fleet may be empty on purpose. */
+async function silentElsewhere({
+  registry,
+  clock,
+}: Pick<Ports, "registry" | "clock">): Promise<string[]> {
+  const now = clock.now();
+  const reports = await registry.reports(now - silenceShownMs).catch(() => []);
+  const { silent } = workerCounts(reports, now);
+  return silent === 0 ? [] : [`Workers that have fallen silent: ${silent}.`];
 }
 
 /** One that starts will take runs in a moment: they wait in the queue meanwhile. */

@@ -11,6 +11,7 @@ import type { ProcessHealth } from "../../api/health.ts";
 import { type Listening, listen } from "../../api/http.ts";
 import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
+import { silenceShownMs, workerCounts } from "../../core/model-status.ts";
 import type { Tracing } from "../../core/tracing.ts";
 import { deliver } from "../deliver.ts";
 import { fetchPublished } from "../fetch-published.ts";
@@ -73,6 +74,8 @@ async function run(options: GatewayOptions): Promise<void> {
   const deliveries = openDeliveryMetrics();
   const values = async () => {
     metrics.depth(await ports.queue.depth());
+    const now = ports.clock.now();
+    metrics.workers(workerCounts(await ports.registry.reports(now - silenceShownMs), now));
     return [await metrics.values(), await deliveries.values()];
   };
   let processes: ProcessHealth | null = null;

@@ -40,3 +40,18 @@ test("restarts are shown, the newest first, and make nobody unready", async () =
     body: { ready: true, reasons: [], restarts: [restart] },
   });
 });
+
+test("a worker of another machine that has fallen silent is a reason, for five minutes", async () => {
+  const { ports } = await startForTest();
+  const start = 1_000_000;
+  await ports.registry.report({ workerId: "worker-a", at: start, models: [] });
+  const reasonsAt = async (now: number) => {
+    const response = await answerReadiness({ ...ports, clock: { now: () => now } }, quiet, null);
+    return [response.status, ((await response.json()) as { reasons: string[] }).reasons];
+  };
+  expect(await reasonsAt(start + 45_000)).toEqual([200, []]);
+  const silent = ["Workers that have fallen silent: 1."];
+  expect(await reasonsAt(start + 45_001)).toEqual([200, silent]);
+  expect(await reasonsAt(start + 300_000)).toEqual([200, silent]);
+  expect(await reasonsAt(start + 300_001)).toEqual([200, []]);
+});
