@@ -12,6 +12,7 @@ import {
 import { AppError } from "../core/errors.ts";
 import type { RequestContext } from "./context.ts";
 import { boundsRule, executionOptions, parseOptions, validationOptions } from "./guards.ts";
+import { requireCost } from "./operation-cost.ts";
 import { publicError } from "./public-error.ts";
 import type { GraphqlRequest } from "./request-body.ts";
 
@@ -102,6 +103,7 @@ async function start(
         },
       );
     }
+    requireCost(schema, { document, operationName, variables });
     return await subscribe({
       schema,
       document,

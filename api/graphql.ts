@@ -10,6 +10,7 @@ import { GraphQLError, type GraphQLSchema } from "graphql";
 import { costOf } from "./budget.ts";
 import type { Log, RequestContext } from "./context.ts";
 import { boundsRule, executionOptions, parseOptions, validationOptions } from "./guards.ts";
+import { requireCost } from "./operation-cost.ts";
 import { publicError } from "./public-error.ts";
 import type { GraphqlRequest } from "./request-body.ts";
 
@@ -68,8 +69,9 @@ export async function startGraphqlServer(schema: GraphQLSchema, log: Log): Promi
 
 const publicAnswers: ApolloServerPlugin<RequestContext> = {
   requestDidStart: async () => ({
-    async didResolveOperation({ operation }) {
-      if (operation?.operation !== "subscription") return;
+    async didResolveOperation({ operation, document, operationName, request, schema }) {
+      if (operation?.operation !== "subscription")
+        return requireCost(schema, { document, operationName, variables: request.variables });
       throw new GraphQLError("Subscriptions are served at /graphql/stream.", {
         extensions: { code: "BAD_REQUEST", http: { status: 400 } },
       });

@@ -28,7 +28,9 @@ export function publicError(
   if (error instanceof GraphQLError && isOfRequest(error)) {
     const code =
       error.extensions.code ?? (error.path ? "BAD_USER_INPUT" : "GRAPHQL_VALIDATION_FAILED");
-    return { message: withoutDetails(error.message), ...where, extensions: { code } };
+    const { cost, costMax } = error.extensions;
+    const bound = code === "COST_EXCEEDED" ? { cost, costMax } : {};
+    return { message: withoutDetails(error.message), ...where, extensions: { code, ...bound } };
   }
   log.error({ requestId, ...where, err: cause ?? error }, "a resolver failed");
   return { message: "Internal error", ...where, extensions: { code: "INTERNAL", requestId } };

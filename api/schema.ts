@@ -21,6 +21,7 @@ import {
   webhookEndpointUpdate,
   webhookSecretRotate,
 } from "./mutations/webhook-endpoints.ts";
+import { describeCosts } from "./operation-cost.ts";
 import { auditLog } from "./queries/audit-log.ts";
 import { models } from "./queries/models.ts";
 import { node } from "./queries/node.ts";
@@ -84,5 +85,5 @@ export function buildGatewaySchema(): GraphQLSchema {
       requireResolversForResolveType: "error",
     },
   });
-  return enforceScopes(schema);
+  return describeCosts(enforceScopes(schema));
 }

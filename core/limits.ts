@@ -33,6 +33,8 @@ export const limits = {
     directivesMax: 20,
     rootFieldsMax: 5,
     errorsMax: 5,
+    /** Of an operation, by the `@cost` of its fields: some rows that the store reads. */
+    costMax: 2_500,
   },
   fetch: { totalMs: 10_000, idleMs: 2_000, redirectsMax: 3 },
   /**
