@@ -1,7 +1,8 @@
 import { EventEmitter } from "node:events";
-import { type FSWatcher, mkdirSync, watch, writeFileSync } from "node:fs";
+import { type FSWatcher, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { makeFolder } from "./disk.ts";
 
 /** Watching a folder is best effort on every system: so long does a listener wait at most before it looks by itself. */
 const lookEveryMs = 500;
@@ -81,7 +82,7 @@ function nextRing(
 
 /** Null where the system cannot watch (no inotify instances left, some network folders): listeners then look every `lookEveryMs`. */
 function watchFolder(folder: string, heard: (slot: string) => void): FSWatcher | null {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   try {
     const watcher = watch(
       folder,

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { lstatSync, mkdirSync } from "node:fs";
+import { link, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { AppError } from "../core/errors.ts";
 
 /**
@@ -31,7 +32,7 @@ async function writeDraft(
   const folder = dirname(path);
   const draft = `${path}.${randomUUID()}.draft`;
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     const file = await open(draft, "wx", 0o600);
     try {
       try {
@@ -47,6 +48,37 @@ async function writeDraft(
     await syncFolder(folder);
   } catch (error) {
     throw diskError(error, folder);
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive mkdir never returns for some paths that cannot be made, such
+ * as /proc/x, so this goes from the top down.
+ */
+export function makeFolder(folder: string, mode = 0o700): void {
+  if (lstatSync(folder, { throwIfNoEntry: false })) return;
+  if (folder !== dirname(folder)) makeFolder(dirname(folder), mode);
+  try {
+    mkdirSync(folder, { mode });
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
+}
+
+/** Removes drafts, called PREFIX<pid>.draft, of processes that were killed. */
+export async function removeDrafts(folder: string, prefix: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const pid = name.startsWith(prefix) && /^(\d+)\.draft$/.exec(name.slice(prefix.length))?.[1];
+    if (pid && !isRunning(Number(pid)))
+      await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }
 
@@ -113,7 +145,7 @@ const meanings = [
 ] as const;
 
 /** A rename is durable once its folder is; Windows cannot open folders and needs no such call. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(folder, "r");
   try {

@@ -1,9 +1,10 @@
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { AppError } from "../core/errors.ts";
 import type { Clock } from "../core/ports.ts";
 import { openBell } from "./bell.ts";
 import type { Config } from "./config.ts";
+import { makeFolder } from "./disk.ts";
 import { fileImages } from "./file-images.ts";
 import { openSqlite, type Sqlite } from "./sqlite.ts";
 import { sqliteAudit } from "./sqlite-audit.ts";
@@ -51,7 +52,7 @@ export function hasData(dataDir: string): boolean {
 /** Throws AppError SETTING_INVALID where this user cannot work in the folder. */
 export function prepareFolder(dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(resolve(dataDir));
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -62,6 +63,7 @@ export function prepareFolder(dataDir: string): void {
   }
 }
 
-function databaseIn(dataDir: string): string {
+/** The path of a data folder's database. */
+export function databaseIn(dataDir: string): string {
   return join(dataDir, "vedere.db");
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -13,7 +13,7 @@ import {
 } from "@huggingface/hub";
 import { EnvHttpProxyAgent, fetch as fetchThrough, Headers } from "undici";
 import { AppError } from "../core/errors.ts";
-import { diskError } from "./disk.ts";
+import { diskError, makeFolder } from "./disk.ts";
 
 /** Where a hub is, and who asks. */
 export interface HubAccess {
@@ -81,7 +81,7 @@ export async function fetchFile(
   const whole = path.join(target.folder, file.path);
   if ((await sizeOf(whole)) === file.sizeBytes) return onBytes(file.sizeBytes);
   const part = `${whole}.part`;
-  await mkdir(path.dirname(whole), { recursive: true });
+  makeFolder(path.dirname(whole), 0o777);
   if ((await sizeOf(part)) > file.sizeBytes) await rm(part);
   onBytes(await sizeOf(part));
   await callHub(hub, repository, async (access) => {

@@ -16,3 +16,11 @@ export function packageRoot(): string {
 function isOurs(manifest: string): boolean {
   return existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).name === "vedere";
 }
+
+/** The version of this package, from its package.json. */
+export function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"));
+  return typeof manifest === "object" && manifest !== null && "version" in manifest
+    ? String(manifest.version)
+    : "unknown";
+}

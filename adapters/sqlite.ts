@@ -122,7 +122,8 @@ function migrate(sqlite: Sqlite, path: string, exec: (sql: string) => void): voi
   });
 }
 
-function connectTo(path: string): Database.Database {
+/** A connection that has changed nothing yet. Throws AppError INTERNAL. */
+export function connectTo(path: string): Database.Database {
   try {
     return new Database(path, { timeout: busyTimeoutMs });
   } catch (cause) {
@@ -174,6 +175,7 @@ function requireWhole(db: Database.Database, path: string): void {
   throw damaged(path, "its end is missing");
 }
 
-function isRow(value: unknown): value is Row {
+/** Whether a value is a row, as the library types its own as unknown. */
+export function isRow(value: unknown): value is Row {
   return typeof value === "object" && value !== null;
 }

@@ -1,5 +1,6 @@
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { makeFolder } from "../adapters/disk.ts";
 import type { TaskResult } from "../schema/result.ts";
 import { annotate } from "./annotate.ts";
 import { usageError } from "./failure.ts";
@@ -41,6 +42,6 @@ export async function writePicture(
   image: Uint8Array,
   results: readonly TaskResult[],
 ): Promise<void> {
-  await mkdir(path.dirname(picture), { recursive: true });
+  makeFolder(path.dirname(picture), 0o777);
   await writeFile(picture, await annotate(image, results));
 }

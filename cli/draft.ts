@@ -1,5 +1,6 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
+import { makeFolder as makeFolders } from "../adapters/disk.ts";
 
 /**
  * Makes a folder: `fill` works in a hidden draft beside it, which takes its name, and the place of an older folder, only when all is there. If
@@ -12,7 +13,7 @@ export async function makeFolder<Result>(
   const draft = path.join(path.dirname(folder), `.${path.basename(folder)}.draft`);
   try {
     await rm(draft, { recursive: true, force: true });
-    await mkdir(draft, { recursive: true });
+    makeFolders(draft, 0o777);
     const result = await fill(draft);
     await replaceFolder(folder, draft);
     return result;

@@ -1,7 +1,5 @@
-import { readFileSync } from "node:fs";
-import path from "node:path";
 import { Command } from "commander";
-import { packageRoot } from "../adapters/package-root.ts";
+import { packageVersion } from "../adapters/package-root.ts";
 import { report } from "./failure.ts";
 import { leaveParent } from "./parent.ts";
 
@@ -18,6 +16,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   tenants: async () => (await import("./commands/tenants.ts")).addTenants,
   keys: async () => (await import("./commands/keys.ts")).addKeys,
   audit: async () => (await import("./commands/audit.ts")).addAudit,
+  backup: async () => (await import("./commands/backup.ts")).addBackup,
+  restore: async () => (await import("./commands/restore.ts")).addRestore,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
 };
 
@@ -40,7 +40,7 @@ export async function runCommandLine(): Promise<void> {
     .description(
       "A vision API you host yourself: images in, typed GraphQL results out, answered by Florence-2.",
     )
-    .version(version())
+    .version(packageVersion())
     .option("--debug", "show where an error happened")
     .exitOverride()
     .showHelpAfterError("fix: `vedere --help`, or `vedere <command> --help`, says what there is.")
@@ -65,13 +65,4 @@ Settings come from options, else from VEDERE_* variables. Exit codes: 0 done, 1 
   } finally {
     leaveParent();
   }
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(path.join(packageRoot(), "package.json"), "utf8"),
-  );
-  return typeof manifest === "object" && manifest !== null && "version" in manifest
-    ? String(manifest.version)
-    : "unknown";
 }

@@ -1,5 +1,6 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { makeFolder } from "../adapters/disk.ts";
 import {
   fetchFile,
   type HubAccess,
@@ -56,7 +57,7 @@ export async function pullModel(hub: HubAccess, request: PullRequest): Promise<P
     request.into,
     `.${id}@${snapshot.commit}.${precision.replace(/[^\w]+/g, "-")}`,
   );
-  await mkdir(staging, { recursive: true });
+  makeFolder(staging, 0o777);
   request.onFiles(files);
   for (const file of files)
     await fetchFile(hub, snapshot, {

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createFileDurably, diskError, writeFileDurably } from "../../adapters/disk.ts";
+import { prepareFolder } from "../../adapters/embedded.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -88,6 +89,15 @@ test("other errors stay as they are", () => {
   expect(diskError(error, "/data")).toBe(error);
   expect(diskError("thrown text", "/data")).toBe("thrown text");
 });
+
+test.skipIf(!existsSync("/proc/self"))(
+  "a folder that no system can make is refused at once (skipped without /proc)",
+  () => {
+    const prepare = () => prepareFolder("/proc/vedere/data");
+    expect(prepare).toThrow(expect.objectContaining({ code: "SETTING_INVALID" }));
+    expect(prepare).toThrow("/proc/vedere/data");
+  },
+);
 
 /** Permissions do not bind root, as whom some build machines run tests. */
 async function asOrdinaryUser(work: () => Promise<void>): Promise<void> {
