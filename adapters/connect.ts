@@ -7,6 +7,7 @@ import { modelPlaces, openModels, requireDefault } from "./model-folders.ts";
 import { serviceSecret } from "./service-secret.ts";
 import { sqliteAudit } from "./sqlite-audit.ts";
 import { sqliteModels } from "./sqlite-models.ts";
+import { sqliteSessions } from "./sqlite-sessions.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
 import type { Store } from "./store.ts";
 
@@ -62,7 +63,8 @@ export interface ModelConnection extends Pick<Ports, "models" | "clock"> {
 export async function connectTenants(config: Config): Promise<TenantConnection> {
   if (config.store === "aws") {
     const { tenants, audit, close } = await (await aws()).openAwsTable(config, systemClock);
-    return { tenants, audit, clock: systemClock, pepper: await secretOf(config), close };
+    const pepper = await secretOf(config);
+    return { tenants, audit, sessions: null, clock: systemClock, pepper, close };
   }
   prepareFolder(config.dataDir);
   const pepper = await secretOf(config);
@@ -70,13 +72,14 @@ export async function connectTenants(config: Config): Promise<TenantConnection> 
   return {
     tenants: sqliteTenants(sqlite),
     audit: sqliteAudit(sqlite),
+    sessions: sqliteSessions(sqlite),
     clock: systemClock,
     pepper,
     close: () => sqlite.close(),
   };
 }
 
-export interface TenantConnection extends KeyPorts {
+export interface TenantConnection extends KeyPorts, Pick<Ports, "sessions"> {
   readonly audit: Audit;
   close(): void;
 }

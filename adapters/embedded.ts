@@ -12,6 +12,7 @@ import { sqliteBudgets } from "./sqlite-budgets.ts";
 import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteQueue } from "./sqlite-queue.ts";
 import { sqliteRuns } from "./sqlite-runs.ts";
+import { sqliteSessions } from "./sqlite-sessions.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
 import { sqliteWebhooks } from "./sqlite-webhooks.ts";
 import type { Store } from "./store.ts";
@@ -27,6 +28,7 @@ export function openEmbedded(
     runs: sqliteRuns(sqlite, bell),
     tenants: sqliteTenants(sqlite),
     audit: sqliteAudit(sqlite),
+    sessions: sqliteSessions(sqlite),
     budgets: sqliteBudgets(sqlite),
     webhooks: sqliteWebhooks(sqlite, bell, clock),
     queue: sqliteQueue(sqlite, bell, clock),

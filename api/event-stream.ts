@@ -66,7 +66,7 @@ export function answerAsEvents(
   return new Response(body, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache, no-transform",
+      "cache-control": "no-store, no-transform",
     },
   });
 }

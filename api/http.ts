@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { Readable } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { refusal } from "./refusal.ts";
+import { parseTarget } from "./request-target.ts";
 import type { Gateway } from "./server.ts";
 
 export interface Listening {
@@ -15,7 +16,16 @@ const timeouts = {
   headersTimeout: 10_000,
   requestTimeout: 300_000, // the whole request: 20 MB over half a megabit a second
   keepAliveTimeout: 65_000, // longer than load balancers wait, so that they close first
+  connectionsCheckingInterval: 1_000, // how late the first two may be noticed
 };
+/** Neither side sends anything: longer than a long poll; event streams have pings. */
+const silenceMs = 120_000;
+/** A body of which nothing more comes. */
+const bodySilenceMs = 15_000;
+/** How long the rest of a body is read that nobody wants, so that its sender sees the answer. */
+const lingerMs = 5_000;
+/** More are closed at once; each costs memory and a file descriptor. */
+const connectionsMax = 10_000;
 
 /** Serves a gateway on node:http. Port 0 takes a free one. Rejects where the address cannot be had. */
 export async function listen(
@@ -23,17 +33,24 @@ export async function listen(
   { host, port }: { host: string; port: number },
 ): Promise<Listening> {
   const waiting = new Map<Request, AbortController>(); // holds the requests too: a collected one no longer passes its signal on
+  const answering = new WeakSet<Duplex>();
   const server = createServer(timeouts, (incoming, outgoing) => {
     const ended = new AbortController();
+    const { socket } = incoming;
+    answering.add(socket);
+    outgoing.on("close", () => answering.delete(socket));
     const request = toRequest(incoming, ended.signal);
+    // A body that stalls ends the connection. One that is whole leaves the time to the answer.
+    socket.setTimeout(bodySilenceMs);
+    incoming.on("end", () => socket.setTimeout(silenceMs));
+    outgoing.on("finish", () => drain(incoming));
     if (request instanceof Response)
-      return void send(request, outgoing).catch(() => outgoing.destroy());
+      return void send(gateway.dress(request), outgoing).catch(() => outgoing.destroy());
     waiting.set(request, ended);
     outgoing.on("close", () => {
       waiting.delete(request);
       ended.abort();
     });
-    outgoing.on("finish", () => incoming.resume()); // what is left of a refused body: the next request stands behind it
     void gateway
       .handle(request, { address: incoming.socket.remoteAddress ?? "" })
       .then((response) => {
@@ -41,6 +58,13 @@ export async function listen(
         return send(response, outgoing);
       })
       .catch(() => outgoing.destroy()); // a rejection that nobody catches would end the process
+  });
+  server.timeout = silenceMs;
+  server.maxConnections = connectionsMax;
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    // Half an answer may be on its way: nothing can be said behind it.
+    if (!socket.writable || error.code === "ECONNRESET" || answering.has(socket)) socket.destroy();
+    else socket.end(brokenRequest(error.code, gateway));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(port, host, resolve);
@@ -61,12 +85,46 @@ export async function listen(
   };
 }
 
-/** The standard form of a request; or the response to one that has none (TRACE, a path that is no URL). */
+/**
+ * What is left of a body that was refused: the next request of the connection stands behind it. A
+ * sender that goes on for longer is cut off, and holds no connection for nothing.
+ */
+function drain(incoming: IncomingMessage): void {
+  if (incoming.complete) return;
+  const { socket } = incoming;
+  const cut = setTimeout(() => socket.destroy(), lingerMs);
+  incoming.on("close", () => clearTimeout(cut));
+  incoming.on("end", () => clearTimeout(cut));
+  incoming.resume();
+}
+
+/** The answer to bytes that are no request, as it goes over the wire. */
+function brokenRequest(code: string | undefined, gateway: Gateway): string {
+  const [status, name, message] =
+    code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? [408, "Request Timeout", "The request did not come in time."]
+      : code === "HPE_HEADER_OVERFLOW"
+        ? [431, "Request Header Fields Too Large", "The headers have more than 16 kB."]
+        : [400, "Bad Request", "This is no HTTP request."];
+  const response = gateway.dress(new Response(null));
+  const body = JSON.stringify({ errors: [{ message, extensions: { code: "BAD_REQUEST" } }] });
+  const headers = [
+    ...response.headers,
+    ["content-type", "application/json"],
+    ["content-length", String(Buffer.byteLength(body))],
+    ["connection", "close"],
+  ].map(([header, value]) => `${header}: ${value}`);
+  return [`HTTP/1.1 ${status} ${name}`, ...headers, "", body].join("\r\n");
+}
+
+/** The standard form of a request; or the response to one that has none (TRACE, a path that is no plain path). */
 function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Response {
   const { method = "GET", url = "/", headersDistinct } = incoming;
   const headers = Object.entries(headersDistinct).flatMap(([name, values = []]) =>
     values.map((value): [string, string] => [name, value]),
   );
+  const target = parseTarget(url);
+  if (!target) return notPlain(url);
   const hasBody = method !== "GET" && method !== "HEAD";
   try {
     // Reading may stop early (a body over its limit); the socket must outlive that, for the response.
@@ -76,10 +134,17 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Re
           duplex: "half" as const,
         }
       : {};
-    return new Request(new URL(url, "http://gateway"), { method, headers, signal, ...body });
+    return new Request(target, { method, headers, signal, ...body });
   } catch {
     return refusal(400, "BAD_REQUEST", "This request has no meaning here.");
   }
+}
+
+/** Another form than a path is no request to this service; a path that is not plain leads nowhere. */
+function notPlain(target: string): Response {
+  return target.startsWith("/")
+    ? refusal(404, "NOT_FOUND", "Nothing is here: paths are plain, without encoding, dots or //.")
+    : refusal(400, "BAD_REQUEST", "This request has no meaning here: its target is not a path.");
 }
 
 /** A broken stream breaks the connection: the other end must not take what it has for the whole. */

@@ -30,20 +30,36 @@ export async function readGraphqlRequest(request: Request): Promise<GraphqlReque
   return { query, variables: variables ?? {}, operationName };
 }
 
-/** Whether the body is declared as JSON, in UTF-8. */
+/** Whether the body is declared as JSON, in UTF-8 however that is spelled. */
 export function isJson(request: Request): boolean {
-  const [mediaType, ...parameters] = (request.headers.get("content-type") ?? "")
+  const { mediaType, charset } = contentTypeOf(request);
+  return mediaType === "application/json" && /^utf-?8$/.test(charset ?? "utf-8");
+}
+
+/** The refusal of a body that is not JSON in UTF-8; it names what the body is and what is wanted. */
+export function refuseMediaType(request: Request): Response {
+  const { mediaType, charset } = contentTypeOf(request);
+  const wanted = "Send operations as content-type application/json, in UTF-8.";
+  const words = {
+    "multipart/form-data": `Files do not travel with an operation: ask for an upload with uploadsCreate, PUT the file there, and use source: { uploadId }. ${wanted}`,
+    "application/json": `The charset ${JSON.stringify(charset)} is not taken. ${wanted}`,
+  };
+  const message = new Map(Object.entries(words)).get(mediaType) ?? wanted;
+  return refusal(415, "UNSUPPORTED_MEDIA_TYPE", message);
+}
+
+function contentTypeOf(request: Request): { mediaType: string; charset: string | null } {
+  const [mediaType = "", ...parameters] = (request.headers.get("content-type") ?? "")
     .toLowerCase()
     .split(";")
     .map((part) => part.trim());
   const charset = parameters.find((parameter) => parameter.startsWith("charset="));
-  return (
-    mediaType === "application/json" &&
-    (charset === undefined || /^charset="?utf-8"?$/.test(charset))
-  );
+  const value = charset?.slice("charset=".length) ?? null;
+  return { mediaType, charset: value?.replace(/^"(.*)"$/, "$1") ?? null };
 }
 
-async function readText(request: Request, bytesMax: number): Promise<string | Response> {
+/** The whole body; or the refusal of one that is longer than `bytesMax`, or not UTF-8. */
+export async function readText(request: Request, bytesMax: number): Promise<string | Response> {
   const tooLarge = refusal(
     413,
     "PAYLOAD_TOO_LARGE",
@@ -57,11 +73,19 @@ async function readText(request: Request, bytesMax: number): Promise<string | Re
     if (size > bytesMax) return tooLarge;
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, size).toString("utf8");
+  try {
+    // Bytes that are not UTF-8 are refused: their replacement would make one of two different texts.
+    return utf8.decode(Buffer.concat(chunks, size));
+  } catch {
+    return badRequest("The body is not UTF-8.");
+  }
 }
 
+/** Takes a byte-order mark away, as JSON.parse does not (RFC 8259, section 8.1). */
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /** Undefined where the text is not JSON; no JSON text means that. */
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

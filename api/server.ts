@@ -8,19 +8,21 @@ import { randomBase62 } from "../core/tenant.ts";
 import { effectiveLimits } from "../core/tenant-limits.ts";
 import { noTracing, type Span, type Tracing } from "../core/tracing.ts";
 import { admissionOf } from "./admission.ts";
+import { answerHeaders, withHeaders } from "./answer-headers.ts";
 import { clientAddress } from "./client-address.ts";
 import { authenticate, type Caller, type Log, once, type RequestContext } from "./context.ts";
 import { answerAsEvents } from "./event-stream.ts";
 import type { FetchSettings } from "./fetch-image.ts";
-import { graphiqlPages } from "./graphiql/serve.ts";
+import { graphiqlPage } from "./graphiql/serve.ts";
 import { startGraphqlServer } from "./graphql.ts";
 import { answerReadiness, type ProcessHealth } from "./health.ts";
 import { allowImageLoadersOnly } from "./image-probe.ts";
 import { openWaits } from "./open-waits.ts";
 import { isFromBrowser, isOfThisMachine } from "./origin.ts";
 import { refusal } from "./refusal.ts";
-import { isJson, readGraphqlRequest } from "./request-body.ts";
+import { isJson, readGraphqlRequest, refuseMediaType } from "./request-body.ts";
 import { buildGatewaySchema } from "./schema.ts";
+import { pageSessions, sessionPath } from "./session.ts";
 import { takeUpload, uploadPath } from "./uploads.ts";
 
 export interface GatewayOptions {
@@ -48,16 +50,19 @@ export interface GatewayOptions {
   }) => void;
   /** What is known of the service's other processes; null or absent: nothing. */
   readonly processes?: () => ProcessHealth | null;
-  /** Serve GraphiQL at / to callers on this machine. */
+  /**
+   * Serve GraphiQL at / to browsers on this machine, if the public URL names this machine too. The
+   * page carries no key: it signs in, for a session. False if the gateway listens to other machines.
+   */
   readonly graphiql: boolean;
-  /** An API key that GraphiQL sends by itself; it stands in a page that only this machine can read. */
-  readonly localKey?: string | null;
 }
 
 /** The gateway behind any HTTP server: standard requests in, standard responses out. It never throws. */
 export interface Gateway {
   /** `request.signal` tells that the caller has gone, or that the server wants to close. */
   handle(request: Request, peer: Peer): Promise<Response>;
+  /** Adds what every answer carries to one that was made before there was a request. */
+  dress(response: Response): Response;
   close(): Promise<void>;
 }
 
@@ -86,7 +91,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   allowImageLoadersOnly();
   const schema = buildGatewaySchema();
   const graphql = await startGraphqlServer(schema, log);
-  const graphiql = options.graphiql ? graphiqlPages(options.localKey ?? null) : () => null;
+  const { sessions, tenants, clock } = ports;
+  const pages =
+    options.graphiql && sessions
+      ? pageSessions({ sessions, tenants, clock, pepper: options.secret }, publicUrl)
+      : null;
+  const headers = answerHeaders(publicUrl);
   const work = { ...noWorkLimits, ...options.work };
   const tracing = options.tracing ?? noTracing;
   const waits = openWaits(ports, {
@@ -109,9 +119,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (path === "/healthz") return Response.json({ status: "ok" });
     if (path === "/readyz") return answerReadiness(ports, log, options.processes?.() ?? null);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
+    const page = pages?.isOpenTo(request, peer.address)
+      ? await (path === sessionPath ? pages.answer(request) : graphiqlPage(request))
+      : null;
     return (
-      (await graphiql(request, peer.address)) ??
-      refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`)
+      page ?? refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`)
     );
   }
 
@@ -141,12 +153,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   ): Promise<Response> {
     if (request.method !== "POST")
       return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
-    if (!isJson(request))
-      return refusal(
-        415,
-        "UNSUPPORTED_MEDIA_TYPE",
-        "Send operations as content-type application/json, in UTF-8.",
-      );
+    if (!isJson(request)) return refuseMediaType(request);
     if (isFromBrowser(request) && !isOfThisMachine(request, peer.address)) {
       return refusal(
         403,
@@ -154,7 +161,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         "A browser sent this: an API key in a web page is everybody's. Ask from your own server, and keep the key there.",
       );
     }
-    const caller = await identify(request);
+    const caller = await identify(request, peer);
     if (caller instanceof Response) return caller;
     trail.tenantId = caller.tenantId;
     trail.keyId = caller.keyId;
@@ -198,7 +205,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     return refusal(401, error.code, error.message, { "www-authenticate": 'Bearer realm="vedere"' });
   }
 
-  async function identify(request: Request): Promise<Caller | Response> {
+  async function identify(request: Request, peer: Peer): Promise<Caller | Response> {
+    const ofPage = await pages?.callerOf(request, peer.address);
+    if (ofPage) return ofPage;
     try {
       return await authenticate(request.headers.get("authorization"), {
         tenants: ports.tenants,
@@ -222,13 +231,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           { status: 500 },
         );
       });
-      response.headers.set("x-request-id", requestId);
+      withHeaders(response, { ...headers, "x-request-id": requestId });
       const { pathname: path } = new URL(request.url); // without the query: an upload's signature stays out of the log
       const answered = { path, status: response.status, ms: ports.clock.now() - startedAt };
       log.info({ ...trail, method: request.method, ...answered }, "request");
       options.onRequest?.(answered);
       return response;
     },
+    dress: (response) => withHeaders(response, headers),
     close: () => graphql.close(),
   };
 }

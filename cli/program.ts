@@ -9,6 +9,7 @@ type AddCommand = (program: Command, options: { debug: () => boolean }) => void;
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   start: async () => (await import("./commands/start.ts")).addStart,
   gateway: async () => (await import("./commands/gateway.ts")).addGateway,
+  link: async () => (await import("./commands/link.ts")).addLink,
   worker: async () => (await import("./commands/worker.ts")).addWorker,
   deliver: async () => (await import("./commands/deliver.ts")).addDeliver,
   analyze: async () => (await import("./commands/analyze.ts")).addAnalyze,

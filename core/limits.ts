@@ -15,6 +15,13 @@ export const limits = {
     idempotencyKeyMax: 255,
   },
   upload: { filesMax: 100, lifetimeMs: 3_600_000 },
+  /** Of a page: how long a sign-in link and a session live, and how many sessions a key has at once. */
+  session: {
+    tokenMs: 15 * 60_000,
+    lifetimeMs: 12 * 3_600_000,
+    perKeyMax: 100,
+    bodyBytesMax: 4_096,
+  },
   page: { firstMax: 100 },
   /** Of a tenant's or a key's name, and how long a rerolled key may live on. */
   key: { nameMax: 200, graceMsMax: 30 * 86_400_000 },

@@ -5,6 +5,7 @@ import type { Audit, AuditEntry } from "./audit.ts";
 import type { BucketSize } from "./budget.ts";
 import type { Usage } from "./charge.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
+import type { Session, SignInToken } from "./session-record.ts";
 import type { ApiKey, NewTenant, Tenant } from "./tenant.ts";
 import type { TenantLimitsChange } from "./tenant-limits.ts";
 import type { Webhooks } from "./webhook-store.ts";
@@ -22,6 +23,8 @@ export interface Ports {
   readonly registry: ModelRegistry;
   /** Where the gateway itself takes uploaded bytes (embedded store); null where clients PUT to the store directly. */
   readonly uploads: UploadReceiver | null;
+  /** The sessions of pages (embedded store); null if the gateway serves no page. */
+  readonly sessions: Sessions | null;
   readonly clock: Clock;
 }
 
@@ -105,6 +108,22 @@ export interface Tenants {
     revokedAt: number,
     entry?: AuditEntry,
   ): Promise<boolean>;
+}
+
+/** Sign-in links and sessions of pages, by the hash of what the page holds. */
+export interface Sessions {
+  /** Stores a token, and deletes those that had expired by `now` (milliseconds since 1970). */
+  createToken(token: SignInToken, now: number): Promise<void>;
+  /** Takes a token out of the store: of several callers one gets it. Null if there is none. */
+  takeToken(hash: string): Promise<SignInToken | null>;
+  /**
+   * Stores a session; deletes those that had expired when it was created, and of the same key the
+   * oldest beyond `limits.session.perKeyMax`.
+   */
+  create(session: Session): Promise<void>;
+  find(hash: string): Promise<Session | null>;
+  /** Deletes a session. Does nothing if there is none. */
+  end(hash: string): Promise<void>;
 }
 
 /** Token buckets, by tenant and a name of its own; all processes of the service draw from the same. */

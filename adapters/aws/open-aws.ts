@@ -51,6 +51,7 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
     }),
     images: s3Images({ client: s3, name: bucket }, clock),
     uploads: null,
+    sessions: null, // the gateway in AWS serves no page
     queue: sqsQueue(sqs, { queue: queueUrl, deadLetters: deadLettersUrl }, clock),
     close,
   };

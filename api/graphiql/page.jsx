@@ -1,32 +1,43 @@
 import { GraphiQL } from "graphiql";
-import { getOperationAST } from "graphql";
+import { Kind, parse } from "graphql";
 import { createClient } from "graphql-sse";
+import { useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import "graphiql/style.css";
+import "./page.css";
 import { examples } from "./examples.ts";
+import { currentSession, signIn, signInByLink, signOut } from "./sign-in.js";
 
-const page = document.getElementById("page");
-const key = decodeURIComponent(page.dataset.key);
-const authorization = key === "" ? "Bearer vdr_live_…" : `Bearer ${key}`;
-const headersText = JSON.stringify({ authorization }, null, 2);
-
-/** Subscriptions go to the event stream, all else to /graphql. A tab without headers is sent with the local key. */
-function fetcher({ query, variables, operationName }, { headers, documentAST }) {
-  const request = { query, variables, operationName };
-  const sent = { authorization, ...headers };
-  const operation = documentAST && getOperationAST(documentAST, operationName);
-  if (operation?.operation === "subscription")
-    return createClient({ url: "/graphql/stream", headers: sent }).iterate(request);
+/**
+ * Subscriptions go to the event stream, all else to /graphql. The browser adds the session's cookie,
+ * which no script can read; a key in a tab's headers goes before it.
+ */
+function fetcher({ query, variables, operationName }, { headers }) {
+  const operations = operationsIn(query);
+  // Right after a change of tabs, GraphiQL still names the operation of the tab before.
+  const isNamed = operations.some(({ name }) => name?.value === operationName);
+  const request = { query, variables, operationName: isNamed ? operationName : undefined };
+  const operation = operations.find(({ name }) => name?.value === request.operationName);
+  if ((operation ?? operations[0])?.operation === "subscription")
+    return createClient({ url: "/graphql/stream", headers: { ...headers } }).iterate(request);
   return fetch("/graphql", {
     method: "POST",
-    headers: { ...sent, "content-type": "application/json" },
+    headers: { ...headers, "content-type": "application/json" },
     body: JSON.stringify(request),
   }).then((response) => response.json());
 }
 
+/** The operations of a document; none if it does not parse, which the service explains better. */
+function operationsIn(query) {
+  try {
+    return parse(query).definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+  } catch {
+    return [];
+  }
+}
+
 const tabs = examples.map(({ query, variables }) => ({
   query,
-  headers: headersText,
   variables: variables ? JSON.stringify(variables, null, 2) : undefined,
 }));
 
@@ -38,11 +49,56 @@ const tabs = examples.map(({ query, variables }) => ({
 const isFirstVisit = localStorage.getItem("graphiql:tabState") === null;
 const variables = isFirstVisit ? tabs[0].variables : undefined;
 
-createRoot(page).render(
-  <GraphiQL
-    fetcher={fetcher}
-    defaultTabs={tabs}
-    defaultHeaders={headersText}
-    variables={variables}
-  />,
-);
+/** Whether somebody is signed in: null until the service has answered. */
+function Page() {
+  const [session, setSession] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [isKnown, setKnown] = useState(false);
+  useEffect(() => {
+    opening.then(setSession, (error) => setProblem(error.message)).finally(() => setKnown(true));
+  }, []);
+  if (!isKnown) return null;
+  if (!session) return <SignIn problem={problem} onSession={setSession} />;
+  const end = () => signOut().then(() => setSession(null));
+  return (
+    <>
+      <p className="session">
+        Signed in until {new Date(session.expiresAt).toLocaleTimeString()}
+        <button type="button" onClick={end}>
+          Sign out
+        </button>
+      </p>
+      <GraphiQL fetcher={fetcher} defaultTabs={tabs} variables={variables} />
+    </>
+  );
+}
+
+function SignIn({ problem, onSession }) {
+  const [failure, setFailure] = useState(problem);
+  const submit = (event) => {
+    event.preventDefault();
+    const key = new FormData(event.target).get("key");
+    event.target.reset();
+    signIn({ key }).then(onSession, (error) => setFailure(error.message));
+  };
+  return (
+    <form className="sign-in" onSubmit={submit}>
+      <h1>Vedere</h1>
+      <p>
+        Open the link that <code>vedere start</code> or <code>vedere link</code> prints, or sign in
+        with an API key. The key is sent once; this page does not keep it.
+      </p>
+      <label>
+        API key
+        <input name="key" type="password" autoComplete="off" required />
+      </label>
+      <button type="submit">Sign in</button>
+      {failure && <p role="alert">{failure}</p>}
+    </form>
+  );
+}
+
+/** Started once, outside of React: a link works once. */
+const opening = signInByLink().then((session) => session ?? currentSession());
+
+createRoot(document.getElementById("page")).render(<Page />);

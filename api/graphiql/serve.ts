@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { isOfThisMachine } from "../origin.ts";
 
 /** The bundle that build.js makes lies in dist/, also for a gateway that runs from the sources. */
 const bundleFolder = new URL(
@@ -7,54 +6,48 @@ const bundleFolder = new URL(
   import.meta.url,
 );
 
-const assets: Readonly<Record<string, string>> = {
-  "page.js": "text/javascript; charset=utf-8",
-  "page.css": "text/css; charset=utf-8",
-};
+const assets: ReadonlyMap<string, string> = new Map([
+  ["page.js", "text/javascript; charset=utf-8"],
+  ["page.css", "text/css; charset=utf-8"],
+]);
 
-const pageHeaders = {
-  "content-type": "text/html; charset=utf-8",
-  "cache-control": "no-store",
-  "content-security-policy": [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self' 'unsafe-inline'", // the page's dialogs lock scrolling with a style element
-    "img-src 'self' data:",
-    "font-src 'self' data:",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join("; "),
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-};
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'", // the page's dialogs lock scrolling with a style element
+  "img-src 'self' data:",
+  "font-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
 
 /**
- * GraphiQL at / with its two files, for callers on this machine; null for every other request. The page may carry an API key, so the Host
- * header must name this machine too: else a site could point its own name at 127.0.0.1 and read the page.
+ * GraphiQL at / with its two files; null for every other request. The page is the same for everybody
+ * and carries no secret: it reads a one-time token from the fragment of its address, which reaches no
+ * server, proxy or log, and posts it for a session.
  */
-export function graphiqlPages(localKey: string | null) {
-  return async (request: Request, peerAddress: string): Promise<Response | null> => {
-    const { pathname } = new URL(request.url);
-    if (request.method !== "GET" || !isOfThisMachine(request, peerAddress)) return null;
-    if (pathname === "/") return new Response(pageHtml(localKey), { headers: pageHeaders });
-    const name = pathname.slice("/graphiql/".length);
-    const contentType = pathname.startsWith("/graphiql/") ? assets[name] : undefined;
-    if (contentType === undefined) return null;
-    const bytes = await readFile(new URL(name, bundleFolder));
-    return new Response(new Uint8Array(bytes), {
-      headers: {
-        "content-type": contentType,
-        "cache-control": "no-cache",
-        "x-content-type-options": "nosniff",
-      },
-    });
-  };
+export async function graphiqlPage(request: Request): Promise<Response | null> {
+  const { pathname } = new URL(request.url);
+  if (request.method !== "GET") return null;
+  if (pathname === "/") {
+    const headers = {
+      "content-type": "text/html; charset=utf-8",
+      "content-security-policy": contentSecurityPolicy,
+    };
+    return new Response(pageHtml, { headers });
+  }
+  const name = pathname.slice("/graphiql/".length);
+  const contentType = pathname.startsWith("/graphiql/") ? assets.get(name) : undefined;
+  if (contentType === undefined) return null;
+  const bytes = await readFile(new URL(name, bundleFolder));
+  return new Response(new Uint8Array(bytes), {
+    headers: { "content-type": contentType, "cache-control": "no-cache" },
+  });
 }
 
-function pageHtml(localKey: string | null): string {
-  return `<!doctype html>
+const pageHtml = `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -62,12 +55,10 @@ function pageHtml(localKey: string | null): string {
 <title>Vedere</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/graphiql/page.css">
-<style>html, body, #page { height: 100%; margin: 0 }</style>
 </head>
 <body>
-<div id="page" data-key="${encodeURIComponent(localKey ?? "")}"></div>
+<div id="page"></div>
 <script type="module" src="/graphiql/page.js"></script>
 </body>
 </html>
 `;
-}

@@ -24,6 +24,7 @@ import { openLogger } from "../logger.ts";
 import { tracingOf } from "../open-tracing.ts";
 import { hasParent, leaveParent, tellParent } from "../parent.ts";
 import { serveMetrics } from "../serve-metrics.ts";
+import { servesPage, signInLink } from "../sign-in-link.ts";
 import { onStop } from "../stop.ts";
 import { sweepUntil } from "../sweep-until.ts";
 
@@ -92,7 +93,7 @@ async function run(options: GatewayOptions): Promise<void> {
   let endMetrics = () => {};
   try {
     const key = await localKey(ports, config.dataDir);
-    const tools = { log, key: key.text, metrics, tracing, processes: () => processes };
+    const tools = { log, metrics, tracing, processes: () => processes };
     listening = await openGateway(config, ports, tools);
     const greeting = await greet(config, ports, key);
     log.info({ url: config.publicUrl }, "listening");
@@ -128,13 +129,11 @@ async function openGateway(
   ports: Connection,
   {
     log,
-    key,
     metrics,
     tracing,
     processes,
   }: {
     log: Log;
-    key: string;
     metrics: GatewayMetrics;
     tracing: Tracing;
     processes: () => ProcessHealth | null;
@@ -152,8 +151,7 @@ async function openGateway(
     tracing,
     onRequest: metrics.request,
     processes,
-    graphiql: true,
-    localKey: key,
+    graphiql: servesPage(config),
   });
   try {
     return await listen(gateway, config);
@@ -196,9 +194,14 @@ async function greet(
 ): Promise<string> {
   const model = await findModel(ports.models, config.model);
   const curl = await prepareHello(config.dataDir, config.publicUrl);
+  const link = await signInLink({ ...ports, pepper: ports.secret }, config, key.text);
+  const page =
+    link === null
+      ? "none: it needs a host and a public URL of this machine"
+      : `${link}\n                (signs in once, within 15 minutes; \`vedere link\` prints another)`;
   return `
   Vedere        ${config.publicUrl}/graphql
-  GraphiQL      ${config.publicUrl}/   (from this machine)
+  GraphiQL      ${page}
   Model         ${model.id} (${model.precision}). ${model.description}
   API key       ${key.isNew ? key.text : "as before"}   (in ${localKeyFile(config.dataDir)})
 

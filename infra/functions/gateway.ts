@@ -20,9 +20,10 @@ export async function handler(
   event: APIGatewayProxyEventV2,
   _context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> {
-  if (event.rawPath === "/graphql/stream") return resultOf(noStreams());
   const gateway = await open();
+  if (event.rawPath === "/graphql/stream") return resultOf(gateway.dress(noStreams()));
   const request = requestOf(event, AbortSignal.timeout(waitMsMax));
+  if (!request) return resultOf(gateway.dress(noPath()));
   return resultOf(await gateway.handle(request, { address: event.requestContext.http.sourceIp }));
 }
 
@@ -55,6 +56,14 @@ async function openGateway(): Promise<Gateway> {
     log,
     graphiql: false,
   });
+}
+
+function noPath(): Response {
+  return refusal(
+    404,
+    "NOT_FOUND",
+    "Nothing is here: paths are plain, without encoding, dots or //.",
+  );
 }
 
 function noStreams(): Response {

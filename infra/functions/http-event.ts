@@ -1,14 +1,16 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
+import { parseTarget } from "../../api/request-target.ts";
 
-/** The standard form of an HTTP API event (payload version 2.0). */
-export function requestOf(event: APIGatewayProxyEventV2, signal: AbortSignal): Request {
+/** The standard form of an HTTP API event (payload version 2.0); null if its path is no plain path. */
+export function requestOf(event: APIGatewayProxyEventV2, signal: AbortSignal): Request | null {
   const { rawPath, rawQueryString, headers, body, isBase64Encoded, cookies = [] } = event;
   const { method } = event.requestContext.http;
   const entries = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
     value === undefined ? [] : [[name, value]],
   );
   if (cookies.length > 0) entries.push(["cookie", cookies.join("; ")]);
-  const url = new URL(`${rawPath}${rawQueryString && `?${rawQueryString}`}`, "http://gateway");
+  const url = parseTarget(`${rawPath}${rawQueryString && `?${rawQueryString}`}`);
+  if (!url) return null;
   const bytes =
     body === undefined ? undefined : Buffer.from(body, isBase64Encoded ? "base64" : "utf8");
   const hasBody = bytes !== undefined && method !== "GET" && method !== "HEAD";

@@ -1,25 +1,24 @@
 import { getOperationAST, parse, validate } from "graphql";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { examples } from "../../api/graphiql/examples.ts";
-import { graphiqlPages } from "../../api/graphiql/serve.ts";
+import { pageDoor } from "../../api/origin.ts";
 import { buildGatewaySchema } from "../../api/schema.ts";
 import { send, startForTest, startGateway, type TestGateway } from "./start.ts";
 
 let gateway: TestGateway;
 beforeAll(async () => {
-  gateway = await startGateway({ graphiql: true, localKey: "vdr_live_local" });
+  gateway = await startGateway({ graphiql: true });
 });
 afterAll(() => gateway.close());
 
-test("on this machine, / is GraphiQL with the local key, and loads nothing from elsewhere", async () => {
+test("on this machine, / is GraphiQL, carries no secret, and loads nothing from elsewhere", async () => {
   const { status, headers, body } = await send(gateway.url);
   expect(status).toBe(200);
   expect(headers.get("content-security-policy")).toMatch(
     /^default-src 'none'; script-src 'self';.*frame-ancestors 'none'$/,
   );
   expect(headers.get("cache-control")).toBe("no-store");
-  expect(body).toContain('data-key="vdr_live_local"');
-  expect(body).not.toMatch(/https?:\/\//);
+  expect(body).not.toMatch(/vdr_|https?:\/\//);
 });
 
 test("the page's bundle and style come from the build", async () => {
@@ -32,30 +31,35 @@ test("the page's bundle and style come from the build", async () => {
     expect(headers.get("content-type")).toContain(type);
     expect(body.length).toBeGreaterThan(10_000);
   }
+  for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty"])
+    expect((await send(`${gateway.url}/graphiql/${name}`)).status).toBe(404);
   expect((await send(`${gateway.url}/graphiql/serve.js`)).status).toBe(404);
   expect((await send(`${gateway.url}/graphiql/..%2fserve.js`)).status).toBe(404);
 });
 
+const request = (host: string | null, more: Record<string, string> = {}) =>
+  new Request("http://gateway/", { headers: { ...(host !== null && { host }), ...more } });
+
 test.each([
-  ["another machine", "192.168.1.7", "localhost:4000"],
-  ["another machine's IPv6", "2001:db8::1", "localhost:4000"],
-  ["a name that was pointed at this machine", "127.0.0.1", "evil.example:4000"],
-  ["a name that only looks local", "127.0.0.1", "localhost.evil.example"],
-  ["no name", "127.0.0.1", null],
-])("the page is not there for %s", async (_what, address, host) => {
-  const request = new Request("http://gateway/", { headers: host === null ? {} : { host } });
-  expect(await graphiqlPages("vdr_live_local")(request, address)).toBeNull();
+  ["another machine", "192.168.1.7", "localhost:4000", {}],
+  ["another machine's IPv6", "2001:db8::1", "localhost:4000", {}],
+  ["a name that was pointed at this machine", "127.0.0.1", "evil.example:4000", {}],
+  ["a name that only looks local", "127.0.0.1", "localhost.evil.example", {}],
+  ["no name", "127.0.0.1", null, {}],
+  ["a proxy's own port", "127.0.0.1", "localhost", {}],
+  ["a proxy that names itself", "127.0.0.1", "localhost:4000", { via: "1.1 proxy" }],
+  ["a proxy that names its client", "127.0.0.1", "localhost:4000", { "x-forwarded-for": "::1" }],
+])("the page is not there for %s", (_what, address, host, more) => {
+  expect(pageDoor("http://127.0.0.1:4000")(request(host, more), address)).toBe(false);
 });
 
 test.each([
   ["127.0.0.1", "localhost:4000"],
   ["::ffff:127.0.0.1", "127.0.0.1:4000"],
   ["::1", "[::1]:4000"],
-])("the page is there for %s as %s", async (address, host) => {
-  expect(
-    (await graphiqlPages(null)(new Request("http://gateway/", { headers: { host } }), address))
-      ?.status,
-  ).toBe(200);
+])("the page is there for %s as %s, if the public URL is of this machine", (address, host) => {
+  expect(pageDoor("http://127.0.0.1:4000")(request(host), address)).toBe(true);
+  expect(pageDoor("https://vedere.example.com:4000")(request(host), address)).toBe(false);
 });
 
 test("without the option there is no page", async () => {

@@ -207,6 +207,7 @@ test("a request that fails beyond the gateway breaks its connection, and nothing
         if (isWell) return new Response("well");
         throw new Error("thrown where nobody catches it");
       },
+      dress: (response) => response,
       async close() {},
     },
     { host: "127.0.0.1", port: 0 },

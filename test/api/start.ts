@@ -1,4 +1,5 @@
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -59,16 +60,17 @@ export async function startGateway(
     info: (fields: object, message: string) => logged.push({ level: "info", fields, message }),
     error: (fields: object, message: string) => logged.push({ level: "error", fields, message }),
   };
+  const port = options.graphiql ? await freePort() : 0; // the page knows its port
   const gateway = await createGateway({
     ports: wrap(ports),
     secret,
-    publicUrl: "http://vedere.test",
+    publicUrl: options.graphiql ? `http://127.0.0.1:${port}` : "http://vedere.test",
     fetch: {},
     log,
     graphiql: false,
     ...options,
   });
-  const server = await listen(gateway, { host: "127.0.0.1", port: 0 });
+  const server = await listen(gateway, { host: "127.0.0.1", port });
   const url = `http://127.0.0.1:${server.port}`;
   return {
     url,
@@ -92,6 +94,16 @@ export async function startGateway(
       await rm(folder, { recursive: true });
     },
   };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject).listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
 }
 
 /** As startGateway, ended with the test that called it. */

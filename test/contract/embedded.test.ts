@@ -9,6 +9,7 @@ import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
+import { sqliteSessions } from "../../adapters/sqlite-sessions.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
 import type { Clock, UploadTarget } from "../../core/ports.ts";
@@ -18,6 +19,7 @@ import { imagesContract, uploadReceiverContract } from "./images.ts";
 import { queueContract } from "./queue.ts";
 import { registryContract } from "./registry.ts";
 import { runsContract } from "./runs.ts";
+import { sessionsContract } from "./sessions.ts";
 import { tenantsContract } from "./tenants.ts";
 import { webhooksContract } from "./webhooks.ts";
 
@@ -95,6 +97,15 @@ for (const { name, openStore } of [
       tenants: sqliteTenants(here.sqlite),
       webhooks: sqliteWebhooks(here.sqlite, here.bell, { now: () => 1 }),
       elsewhere: sqliteAudit(there.sqlite),
+      close,
+    };
+  });
+
+  sessionsContract(name, async () => {
+    const { here, there, close } = openStore();
+    return {
+      sessions: sqliteSessions(here.sqlite),
+      elsewhere: sqliteSessions(there.sqlite),
       close,
     };
   });

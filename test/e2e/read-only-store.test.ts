@@ -39,6 +39,7 @@ const ports = {
   ...fileImages(sqlite, clock, { folder, publicUrl: "http://127.0.0.1:1", secret }),
   models: openModels(modelPlaces(readConfig({}, { dataDir: folder })), registry.aliases),
   registry,
+  sessions: null,
   clock,
 };
 const minted = mintKey(grantOf("ten_1"), secret, 0);
