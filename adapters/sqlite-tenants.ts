@@ -3,7 +3,7 @@ import type { Tenants } from "../core/ports.ts";
 import { type ApiKey, scopes, type Tenant } from "../core/tenant.ts";
 import { noTenantLimits, type TenantLimits } from "../core/tenant-limits.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
-import { changeAudited } from "./sqlite-audit.ts";
+import { appendEntry, changeAudited } from "./sqlite-audit.ts";
 
 /** Tenants and their API keys in SQLite. */
 export function sqliteTenants(sqlite: Sqlite): Tenants {
@@ -35,21 +35,7 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
       return change(entry, sql, JSON.stringify(limits), tenantId) > 0;
     },
     async createKey(key, entry) {
-      const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
-      change(
-        entry,
-        `INSERT INTO api_keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-        ...[
-          id,
-          tenantId,
-          name,
-          JSON.stringify(scopes),
-          secretHash,
-          createdAt,
-          expiresAt,
-          revokedAt,
-        ],
-      );
+      change(entry, ...insertionOf(key));
     },
     async findKey(keyId) {
       const row = sqlite.first("SELECT * FROM api_keys WHERE id = ?", keyId);
@@ -60,10 +46,18 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
         .all("SELECT * FROM api_keys WHERE tenant_id = ? ORDER BY created_at DESC, id", tenantId)
         .map(keyOf);
     },
-    async expireKey(tenantId, keyId, expiresAt, entry) {
-      const earlier =
-        "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1) WHERE tenant_id = ?2 AND id = ?3";
-      return change(entry, earlier, expiresAt, tenantId, keyId) > 0;
+    async replaceKey(fresh, { keyId, expiresAt }, entries = []) {
+      return sqlite.write(() => {
+        const moved = sqlite.run(
+          `UPDATE api_keys SET expires_at = ?1 WHERE tenant_id = ?2 AND id = ?3
+           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at >= ?1)`,
+          ...[expiresAt, fresh.tenantId, keyId],
+        );
+        if (moved === 0) return false;
+        sqlite.run(...insertionOf(fresh));
+        for (const entry of entries) appendEntry(sqlite, entry);
+        return true;
+      });
     },
     async revokeKey(tenantId, keyId, revokedAt, entry) {
       const first =
@@ -71,6 +65,15 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
       return change(entry, first, revokedAt, tenantId, keyId) > 0;
     },
   };
+}
+
+function insertionOf(key: ApiKey): Parameters<Sqlite["run"]> {
+  const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
+  return [
+    `INSERT INTO api_keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[id, tenantId, name, JSON.stringify(scopes), secretHash, createdAt, expiresAt, revokedAt],
+  ];
 }
 
 function tenantOf(row: Row): Tenant {

@@ -1,4 +1,4 @@
-import { type Author, auditEntry } from "./audit.ts";
+import { type AuditEntry, type Author, auditEntry } from "./audit.ts";
 import { AppError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Ports } from "./ports.ts";
@@ -63,7 +63,9 @@ export async function createKey(
   }
   requireScopes(granter, grant.scopes, ["scopes"]);
   requireEnd(granter, grant.expiresAt, ["expiresAt"]);
-  return store(ports, { ...grant, scopes: [...new Set(grant.scopes)] });
+  const fresh = mintKey({ ...grant, scopes: [...new Set(grant.scopes)] }, ports.pepper, now);
+  await ports.tenants.createKey(fresh.key, creationOf(ports, fresh.key));
+  return fresh;
 }
 
 /**
@@ -92,12 +94,19 @@ export async function rerollKey(
     const message = `The old key lives on for 0 to ${limits.key.graceMsMax / 1_000} seconds.`;
     throw new AppError("INVALID", message, { path: ["graceSeconds"] });
   }
-  const fresh = await store(ports, key, { replaces: key.id });
-  const end = now + given.graceMs;
-  const details = { expiresAt: end, replacedBy: fresh.key.id };
-  const entry = auditEntry(ports, "apiKey.expire", { subject: subjectOf(key), details });
-  await ports.tenants.expireKey(key.tenantId, key.id, end, entry);
-  return fresh;
+  const fresh = mintKey(key, ports.pepper, now);
+  const expiresAt = Math.min(now + given.graceMs, key.expiresAt ?? Number.POSITIVE_INFINITY);
+  const details = { expiresAt, replacedBy: fresh.key.id };
+  const entries = [
+    creationOf(ports, fresh.key, { replaces: key.id }),
+    auditEntry(ports, "apiKey.expire", { subject: subjectOf(key), details }),
+  ];
+  if (await ports.tenants.replaceKey(fresh.key, { keyId: key.id, expiresAt }, entries))
+    return fresh;
+  throw new AppError("INVALID", "The key was changed by another request at the same time.", {
+    path: ["keyId"],
+    fix: "Look at the key again: if it is still alive, ask again.",
+  });
 }
 
 /**
@@ -163,19 +172,15 @@ export async function setTenantDisabled(
   throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
 }
 
-async function store(
-  ports: KeyPorts & AuditedPorts,
-  grant: KeyGrant,
-  details: { readonly replaces?: string } = {},
-): Promise<NewKey> {
-  const fresh = mintKey(grant, ports.pepper, ports.clock.now());
-  const { name, scopes, expiresAt } = fresh.key;
-  const entry = auditEntry(ports, "apiKey.create", {
-    subject: subjectOf(fresh.key),
-    details: { name, scopes, expiresAt, ...details },
-  });
-  await ports.tenants.createKey(fresh.key, entry);
-  return fresh;
+/** The entry of a key that is about to be made. */
+function creationOf(
+  ports: AuditedPorts,
+  key: ApiKey,
+  origin: { readonly replaces?: string } = {},
+): AuditEntry {
+  const { name, scopes, expiresAt } = key;
+  const details = { name, scopes, expiresAt, ...origin };
+  return auditEntry(ports, "apiKey.create", { subject: subjectOf(key), details });
 }
 
 function subjectOf({ id, tenantId }: ApiKey) {

@@ -94,12 +94,14 @@ export interface Tenants {
   findKey(keyId: string): Promise<ApiKey | null>;
   /** A tenant's keys, dead ones included, newest first. */
   keys(tenantId: string): Promise<ApiKey[]>;
-  /** Moves a key's end to an earlier instant, or keeps the one that is earlier already. False where the tenant has no such key. */
-  expireKey(
-    tenantId: string,
-    keyId: string,
-    expiresAt: number,
-    entry?: AuditEntry,
+  /**
+   * Stores a key and moves the end of the one that it replaces, in one transaction. False, and nothing
+   * changed, if the fresh key's tenant has no such key, or it is revoked or ends earlier than that.
+   */
+  replaceKey(
+    fresh: ApiKey,
+    replaced: { readonly keyId: string; readonly expiresAt: number },
+    entries?: readonly AuditEntry[],
   ): Promise<boolean>;
   /** From now on the key admits nobody; the first instant stays. False where the tenant has no such key. */
   revokeKey(
@@ -110,20 +112,20 @@ export interface Tenants {
   ): Promise<boolean>;
 }
 
-/** Sign-in links and sessions of pages, by the hash of what the page holds. */
+/** Sign-in links and sessions of pages, by the hash of what the page holds; entries as in Tenants. */
 export interface Sessions {
   /** Stores a token, and deletes those that had expired by `now` (milliseconds since 1970). */
-  createToken(token: SignInToken, now: number): Promise<void>;
+  createToken(token: SignInToken, now: number, entry?: AuditEntry): Promise<void>;
   /** Takes a token out of the store: of several callers one gets it. Null if there is none. */
   takeToken(hash: string): Promise<SignInToken | null>;
   /**
    * Stores a session; deletes those that had expired when it was created, and of the same key the
    * oldest beyond `limits.session.perKeyMax`.
    */
-  create(session: Session): Promise<void>;
+  create(session: Session, entry?: AuditEntry): Promise<void>;
   find(hash: string): Promise<Session | null>;
   /** Deletes a session. Does nothing if there is none. */
-  end(hash: string): Promise<void>;
+  end(hash: string, entry?: AuditEntry): Promise<void>;
 }
 
 /** Token buckets, by tenant and a name of its own; all processes of the service draw from the same. */
@@ -143,8 +145,11 @@ export interface Images {
   put(tenantId: string, image: StoredImage, bytes: Uint8Array): Promise<void>;
   get(tenantId: string, imageId: string): Promise<StoredImage | null>;
   read(tenantId: string, imageId: string): Promise<Uint8Array | null>;
-  /** Prepares one PUT of exactly the announced bytes. */
-  createUpload(tenantId: string, upload: Upload): Promise<UploadTarget>;
+  /**
+   * Prepares one PUT of exactly the announced bytes, for the key that asks. Where the gateway takes the
+   * bytes, it takes them only while that key admits; S3 cannot ask.
+   */
+  createUpload(tenantId: string, upload: Upload, keyId?: string): Promise<UploadTarget>;
   getUpload(tenantId: string, uploadId: string): Promise<Upload | null>;
   /** The bytes that were PUT; null until they are. */
   readUpload(tenantId: string, uploadId: string): Promise<Uint8Array | null>;
@@ -152,7 +157,7 @@ export interface Images {
 
 export interface UploadReceiver {
   /**
-   * Takes the bytes of one upload. Throws AppError: NOT_FOUND (unknown, expired, used already or wrongly signed), SOURCE_TOO_LARGE (more bytes than
+   * Takes the bytes of one upload. Throws AppError: NOT_FOUND (unknown, expired, used already, wrongly signed, or of a key that admits nobody any more), SOURCE_TOO_LARGE (more bytes than
    * announced; nothing is kept), INVALID (fewer bytes, or another sha256; nothing is kept).
    */
   accept(uploadId: string, signature: string, body: AsyncIterable<Uint8Array>): Promise<void>;

@@ -51,13 +51,23 @@ export function dynamoAudit(table: DynamoTable): Audit {
   };
 }
 
-/** The writes of an entry, for the transaction of its change. */
-export function auditWrites({ name: TableName }: DynamoTable, entry: AuditEntry): Write[] {
+/** The writes of entries, for the transaction of their change. */
+export function auditWrites({ name: TableName }: DynamoTable, ...entries: AuditEntry[]): Write[] {
+  // A transaction writes an item once at most.
+  const added = new Set(entries.map(({ at }) => dayOf(at)));
+  return [
+    ...entries.map((entry) => ({
+      Put: { TableName, Item: itemOf(entry), ConditionExpression: "attribute_not_exists(pk)" },
+    })),
+    ...[...added].map((day) => ({ Put: { TableName, Item: { pk: days, sk: day } } })),
+  ];
+}
+
+function itemOf(entry: AuditEntry): Item {
   const { id, at, action, actor, subject } = entry;
   const sort = instantKey(at, id);
-  const day = dayOf(at);
-  const item: Item = {
-    pk: keyOf("AUDIT", day),
+  return {
+    pk: keyOf("AUDIT", dayOf(at)),
     sk: sort,
     newest: sort,
     due: sort,
@@ -67,10 +77,6 @@ export function auditWrites({ name: TableName }: DynamoTable, entry: AuditEntry)
     ...(actor.keyId !== null && { ownerStatus: keyOf("AUDIT", "KEY", actor.keyId) }),
     data: JSON.stringify(entry),
   };
-  return [
-    { Put: { TableName, Item: item, ConditionExpression: "attribute_not_exists(pk)" } },
-    { Put: { TableName, Item: { pk: days, sk: day } } },
-  ];
 }
 
 interface Bounds {

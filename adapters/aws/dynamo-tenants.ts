@@ -18,6 +18,7 @@ import {
   queryItems,
   text,
   transact,
+  type Write,
 } from "./dynamo-table.ts";
 
 /**
@@ -128,16 +129,8 @@ export function dynamoTenants(table: DynamoTable): Tenants {
       return update(placeOfTenant(tenantId), changed, entry);
     },
     async createKey(key, entry) {
-      const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
-      const dates = {
-        createdAt,
-        endsAt: expiresAt ?? undefined,
-        revokedAt: revokedAt ?? undefined,
-      };
-      const record = { ...placeOfKey(id), id, tenantId, name, scopes, secretHash, ...dates };
-      const listed = { pk: keyOf("KEYS", tenantId), sk: instantKey(createdAt, id), keyId: id };
-      if (!(await putNew(table, [record, listed], entry && auditWrites(table, entry))))
-        throw new Error(`There is an API key with the id ${id} already.`);
+      if (!(await putNew(table, itemsOf(key), entry && auditWrites(table, entry))))
+        throw new Error(`There is an API key with the id ${key.id} already.`);
     },
     findKey,
     async keys(tenantId) {
@@ -152,15 +145,18 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         )
       ).map(keyIn);
     },
-    async expireKey(tenantId, keyId, expiresAt, entry) {
-      const change = {
-        ConditionExpression:
-          "tenantId = :tenant AND (attribute_not_exists(endsAt) OR endsAt > :at)",
-        UpdateExpression: "SET endsAt = :at",
-        ExpressionAttributeValues: { ":tenant": tenantId, ":at": expiresAt },
+    replaceKey(fresh, { keyId, expiresAt }, entries = []) {
+      const moved: Write = {
+        Update: {
+          TableName: table.name,
+          Key: placeOfKey(keyId),
+          ConditionExpression:
+            "tenantId = :tenant AND attribute_not_exists(revokedAt) AND (attribute_not_exists(endsAt) OR endsAt >= :at)",
+          UpdateExpression: "SET endsAt = :at",
+          ExpressionAttributeValues: { ":tenant": fresh.tenantId, ":at": expiresAt },
+        },
       };
-      const moved = await update(placeOfKey(keyId), change, entry);
-      return moved || (await findKey(keyId))?.tenantId === tenantId;
+      return putNew(table, itemsOf(fresh), [moved, ...auditWrites(table, ...entries)]);
     },
     revokeKey(tenantId, keyId, revokedAt, entry) {
       const change = {
@@ -171,6 +167,16 @@ export function dynamoTenants(table: DynamoTable): Tenants {
       return update(placeOfKey(keyId), change, entry);
     },
   };
+}
+
+/** A key's record, and what lists it. */
+function itemsOf(key: ApiKey): (Item & ItemKey)[] {
+  const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
+  const dates = { createdAt, endsAt: expiresAt ?? undefined, revokedAt: revokedAt ?? undefined };
+  return [
+    { ...placeOfKey(id), id, tenantId, name, scopes, secretHash, ...dates },
+    { pk: keyOf("KEYS", tenantId), sk: instantKey(createdAt, id), keyId: id },
+  ];
 }
 
 /** The partition that lists all tenants, by id. */

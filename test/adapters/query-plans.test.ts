@@ -88,7 +88,8 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   await tenants.createKey(key);
   await tenants.findKey(key.id);
   await tenants.keys("ten_1");
-  await tenants.expireKey("ten_1", key.id, 9);
+  const { key: fresh } = mintKey(grantOf("ten_1"), "pepper", 8);
+  await tenants.replaceKey(fresh, { keyId: key.id, expiresAt: 9 });
   await tenants.revokeKey("ten_1", key.id, 9);
 
   const run = newRun();

@@ -115,6 +115,7 @@ export function auditContract(name: string, open: () => Promise<OpenAudit>): voi
       const { tenants, webhooks } = store;
       const tenant = { id: "ten_1", name: "Ada", createdAt: 0, disabledAt: null };
       const { key } = mintKey(grantOf("ten_1"), "pepper", 8);
+      const { key: fresh } = mintKey(grantOf("ten_1"), "pepper", 8);
       const endpoint = newEndpoint();
       const changes: ((entry: AuditEntry) => Promise<unknown>)[] = [
         (entry) => tenants.create(tenant, entry),
@@ -122,7 +123,7 @@ export function auditContract(name: string, open: () => Promise<OpenAudit>): voi
         (entry) => tenants.setDisabled("ten_1", null, entry),
         (entry) => tenants.setLimits("ten_1", { unfinishedRuns: 3 }, entry),
         (entry) => tenants.createKey(key, entry),
-        (entry) => tenants.expireKey("ten_1", key.id, 20, entry),
+        (entry) => tenants.replaceKey(fresh, { keyId: key.id, expiresAt: 20 }, [entry]),
         (entry) => tenants.revokeKey("ten_1", key.id, 10, entry),
         (entry) => webhooks.createEndpoint(endpoint, entry),
         (entry) => webhooks.replaceEndpoint({ ...endpoint, version: 2 }, null, entry),
@@ -150,6 +151,15 @@ export function auditContract(name: string, open: () => Promise<OpenAudit>): voi
       expect(await tenants.setDisabled("ten_9", 9, missing)).toBe(false);
       expect(await webhooks.removeEndpoint("ten_1", endpoint.id, missing)).toBe(false);
       expect(await all({ from: 8 * day })).toEqual([]);
+    });
+
+    test("a change with two entries of one day leaves both", async () => {
+      const [key, fresh] = [1, 2].map(() => mintKey(grantOf("ten_1"), "pepper", 8).key);
+      if (!key || !fresh) throw new Error("Two keys were minted.");
+      await store.tenants.createKey(key);
+      const entries = [newEntry({ at: 5 }), newEntry({ at: 6, action: "apiKey.expire" })];
+      await store.tenants.replaceKey(fresh, { keyId: key.id, expiresAt: 20 }, entries);
+      expect(await all()).toEqual(entries.toReversed());
     });
 
     test("every action is kept", async () => {

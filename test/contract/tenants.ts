@@ -124,25 +124,44 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
       expect(await store.elsewhere.findKey(key.id)).toEqual({ ...key, revokedAt: 10 });
     });
 
-    test("a key's end moves to an earlier instant, never to a later one", async () => {
-      const { key } = mintKey(grantOf("ten_1"), "pepper", 8);
+    const mint = (tenantId: string) => mintKey(grantOf(tenantId), "pepper", 8).key;
+
+    test("a key is replaced: the fresh one is there, and the old one ends", async () => {
+      const [key, fresh] = [mint("ten_1"), mint("ten_1")];
       await store.tenants.createKey(key);
-      expect(await store.tenants.expireKey("ten_2", key.id, 9)).toBe(false);
-      for (const [instant, end] of [
-        [20, 20],
-        [30, 20],
-        [15, 15],
+      expect(await store.tenants.replaceKey(fresh, { keyId: key.id, expiresAt: 20 })).toBe(true);
+      expect(await store.elsewhere.findKey(key.id)).toEqual({ ...key, expiresAt: 20 });
+      expect(await store.elsewhere.findKey(fresh.id)).toEqual(fresh);
+      expect((await store.elsewhere.keys("ten_1")).map(({ id }) => id).toSorted()).toEqual(
+        [key.id, fresh.id].toSorted(),
+      );
+    });
+
+    test("a key that ends earlier, is revoked, missing or another tenant's is not replaced", async () => {
+      const [key, revoked] = [mint("ten_1"), mint("ten_1")];
+      await store.tenants.createKey(key);
+      await store.tenants.createKey(revoked);
+      await store.tenants.revokeKey("ten_1", revoked.id, 9);
+      expect(await store.tenants.replaceKey(mint("ten_1"), { keyId: key.id, expiresAt: 15 })).toBe(
+        true,
+      );
+      const before = await store.tenants.keys("ten_1");
+      for (const [fresh, keyId, expiresAt] of [
+        [mint("ten_1"), key.id, 16],
+        [mint("ten_1"), revoked.id, 10],
+        [mint("ten_1"), "0000000000000000000000", 10],
+        [mint("ten_2"), key.id, 10],
       ] as const) {
-        expect(await store.tenants.expireKey("ten_1", key.id, instant)).toBe(true);
-        expect(await store.elsewhere.findKey(key.id)).toEqual({ ...key, expiresAt: end });
+        expect(await store.tenants.replaceKey(fresh, { keyId, expiresAt })).toBe(false);
+        expect(await store.elsewhere.findKey(fresh.id)).toBeNull();
       }
+      expect(await store.elsewhere.keys("ten_1")).toEqual(before);
     });
 
     test("an unknown key is null, and cannot be changed", async () => {
       const unknown = "0000000000000000000000";
       expect(await store.tenants.findKey(unknown)).toBeNull();
       expect(await store.tenants.revokeKey("ten_1", unknown, 9)).toBe(false);
-      expect(await store.tenants.expireKey("ten_1", unknown, 9)).toBe(false);
     });
   });
 }
