@@ -49,15 +49,11 @@ export function fileImages(
       const image = imageOf(tenantId, imageId);
       return image && readFile(imagePath(tenantId, image));
     },
-    async createUpload(tenantId, upload) {
+    async createUpload(tenantId, upload, keyId) {
       await forgetUploads(clock.now() - uploadKeepMs);
       sqlite.run(
-        "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at) VALUES (?, ?, ?, ?, ?)",
-        upload.id,
-        tenantId,
-        upload.byteSize,
-        upload.sha256,
-        upload.expiresAt,
+        "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at, key_id) VALUES (?, ?, ?, ?, ?, ?)",
+        ...[upload.id, tenantId, upload.byteSize, upload.sha256, upload.expiresAt, keyId ?? null],
       );
       const signature = sign(upload, place.secret);
       return {
@@ -88,20 +84,24 @@ export function fileImages(
     async accept(uploadId, signature, body) {
       const now = clock.now();
       const row = sqlite.first(
-        "SELECT * FROM uploads WHERE id = ? AND received_at IS NULL AND expires_at > ?",
+        `SELECT * FROM uploads WHERE id = ?1 AND received_at IS NULL AND expires_at > ?2 AND ${isAdmitted}`,
         uploadId,
         now,
       );
       const upload = row && uploadIn(row);
       if (!upload || !isSame(signature, sign(upload, place.secret))) throw noSuchUpload();
       await writeFileDurably(uploadPath(upload.id), asAnnounced(upload, body));
-      // Of two PUTs at once, both have written the same bytes; the first to come here has used the upload.
+      // Of two PUTs at once, both have written the same bytes; the first to come here has used the
+      // upload. The bytes may have come slowly: the key is looked at again.
       const used = sqlite.run(
-        "UPDATE uploads SET received_at = ? WHERE id = ? AND received_at IS NULL",
-        now,
+        `UPDATE uploads SET received_at = ?2 WHERE id = ?1 AND received_at IS NULL AND ${isAdmitted}`,
         upload.id,
+        clock.now(),
       );
-      if (used === 0) throw noSuchUpload();
+      if (used > 0) return;
+      const received = "SELECT 1 FROM uploads WHERE id = ? AND received_at IS NOT NULL";
+      if (!sqlite.first(received, upload.id)) await rm(uploadPath(upload.id), { force: true });
+      throw noSuchUpload();
     },
   };
 
@@ -114,6 +114,12 @@ export function fileImages(
 
   return { images, uploads };
 }
+
+/** The key that asked for an upload is alive at the instant ?2, and its tenant not disabled. */
+const isAdmitted = `(key_id IS NULL OR EXISTS (
+  SELECT 1 FROM api_keys JOIN tenants ON tenants.id = api_keys.tenant_id
+  WHERE api_keys.id = uploads.key_id AND api_keys.revoked_at IS NULL
+    AND (api_keys.expires_at IS NULL OR api_keys.expires_at > ?2) AND tenants.disabled_at IS NULL))`;
 
 /** Passes the bytes on while they are what was announced. The last check comes before the file gets its name, so nothing else is kept. */
 async function* asAnnounced(

@@ -259,4 +259,8 @@ export const migrations: readonly string[] = [
   CREATE INDEX sessions_by_expiry ON sessions (expires_at);
   CREATE INDEX sessions_of_key ON sessions (key_id, created_at DESC);
   `,
+  `
+  -- The key that asked for the upload; null for those of older releases.
+  ALTER TABLE uploads ADD COLUMN key_id TEXT;
+  `,
 ];

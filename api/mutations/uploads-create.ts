@@ -69,6 +69,6 @@ async function createTarget({ ports, caller }: RequestContext, { byteSize, sha25
     sha256: sha256.toLowerCase(),
     expiresAt: Math.min(end, caller.expiresAt ?? end),
   };
-  const target = await ports.images.createUpload(caller.tenantId, upload);
+  const target = await ports.images.createUpload(caller.tenantId, upload, caller.keyId);
   return { uploadId: upload.id, expiresAt: upload.expiresAt, ...target };
 }

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { mintKey } from "../../core/tenant.ts";
+import { grantOf } from "../core/new-key.ts";
 import { picture } from "../picture.ts";
 import {
   runCreate,
@@ -20,13 +22,14 @@ afterAll(() => gateway.close());
 
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 
-const prepare = async (files: object[]) =>
+const prepare = async (files: object[], authorization?: string) =>
   (
     await gateway.ask(
       `mutation ($files: [UploadFileInput!]!) {
         uploadsCreate(input: { files: $files }) { targets { uploadId method url headers { name value } expiresAt } userErrors { path code } }
       }`,
       { files },
+      authorization,
     )
   ).body.data.uploadsCreate;
 
@@ -97,6 +100,40 @@ test("a URL that was tampered with admits nothing", async () => {
   ];
   for (const each of wrong) expect(await put(each, bytes)).toMatchObject({ status: 404 });
   expect(await send(here(url))).toMatchObject({ status: 405 });
+});
+
+const ends: [string, (keyId: string) => Promise<unknown>][] = [
+  ["was revoked", (keyId) => gateway.ports.tenants.revokeKey("ada", keyId, Date.now())],
+  ["has expired", (keyId) => expireNow(keyId)],
+  ["is of a disabled tenant", () => gateway.ports.tenants.setDisabled("ada", 1)],
+];
+
+function expireNow(keyId: string): Promise<boolean> {
+  const { key } = mintKey(grantOf("ada"), gateway.secret, 0);
+  return gateway.ports.tenants.replaceKey(key, { keyId, expiresAt: Date.now() });
+}
+
+test.each(ends)("a URL whose key %s admits nothing, even what is half sent", async (_name, end) => {
+  const { key, text } = mintKey(grantOf("ada"), gateway.secret, 0);
+  await gateway.ports.tenants.createKey(key);
+  const files = [1, 2].map(() => ({ byteSize: bytes.length, sha256: sha256(bytes) }));
+  const [early, late] = (await prepare(files, `Bearer ${text}`)).targets;
+  const sending = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = sending.writable.getWriter();
+  const halfSent = fetch(here(early.url), {
+    method: "PUT",
+    body: sending.readable,
+    duplex: "half",
+  } as RequestInit);
+  await writer.write(new Uint8Array(bytes.subarray(0, 50)));
+  await end(key.id);
+  await writer.write(new Uint8Array(bytes.subarray(50)));
+  await writer.close();
+  expect((await halfSent).status).toBe(404);
+  expect((await put(late.url, bytes)).status).toBe(404);
+  await gateway.ports.tenants.setDisabled("ada", null);
+  for (const { uploadId } of [early, late])
+    expect((await runFrom(uploadId)).userErrors).toMatchObject([{ code: "UPLOAD_INCOMPLETE" }]);
 });
 
 test("what was uploaded is read like any other image", async () => {
