@@ -1,6 +1,7 @@
 import type { Audit, AuditEntry, AuditFilter } from "../core/audit.ts";
 import { cursorOf, placeBehind } from "./cursor.ts";
-import { type Row, type Sqlite, text } from "./sqlite.ts";
+import { diskError } from "./disk.ts";
+import { connectTo, type Row, type Sqlite, text } from "./sqlite.ts";
 
 /** The audit log in SQLite; triggers refuse to change or delete an entry. */
 export function sqliteAudit(sqlite: Sqlite): Audit {
@@ -47,11 +48,31 @@ export function changeAudited(
 
 /** Adds an entry; part of a transaction where one is open. */
 export function appendEntry(sqlite: Sqlite, entry: AuditEntry): void {
+  sqlite.run(insertion, ...valuesOf(entry));
+}
+
+const insertion =
+  "INSERT INTO audit_log (at, id, tenant_id, key_id, action, subject_id, data) VALUES (?, ?, ?, ?, ?, ?, ?)";
+
+function valuesOf(entry: AuditEntry) {
   const { id, at, action, actor, subject } = entry;
-  sqlite.run(
-    "INSERT INTO audit_log (at, id, tenant_id, key_id, action, subject_id, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    ...[at, id, subject.tenantId, actor.keyId, action, subject.id, JSON.stringify(entry)],
-  );
+  return [at, id, subject.tenantId, actor.keyId, action, subject.id, JSON.stringify(entry)];
+}
+
+/**
+ * Adds an entry to a database file without bringing its tables up to date: nothing happens if it is of
+ * a release without an audit log. Throws AppError INTERNAL where it cannot be written.
+ */
+export function appendToDatabase(path: string, entry: AuditEntry): void {
+  const db = connectTo(path);
+  try {
+    const hasLog = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit_log'";
+    if (db.prepare(hasLog).get()) db.prepare(insertion).run(valuesOf(entry));
+  } catch (error) {
+    throw diskError(error, path);
+  } finally {
+    db.close();
+  }
 }
 
 /** Each has an index by age; SQLite takes the best of them. */

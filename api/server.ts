@@ -112,6 +112,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     ...options.fetch,
   };
 
+  const addressOf = (request: Request, peer: Peer) =>
+    clientAddress(request, peer.address, options.trustedProxies ?? []);
+
   async function route(request: Request, peer: Peer, trail: Trail): Promise<Response> {
     const path = new URL(request.url).pathname;
     if (path === "/graphql" || path === "/graphql/stream")
@@ -120,7 +123,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (path === "/readyz") return answerReadiness(ports, log, options.processes?.() ?? null);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
     const page = pages?.isOpenTo(request, peer.address)
-      ? await (path === sessionPath ? pages.answer(request) : graphiqlPage(request))
+      ? await (path === sessionPath
+          ? pages.answer(request, { address: addressOf(request, peer), requestId: trail.requestId })
+          : graphiqlPage(request))
       : null;
     return (
       page ?? refusal(404, "NOT_FOUND", `Nothing is here. The API is at ${publicUrl}/graphql.`)
@@ -178,7 +183,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ports,
       pepper: options.secret,
       caller,
-      address: clientAddress(request, peer.address, options.trustedProxies ?? []),
+      address: addressOf(request, peer),
       requestId: trail.requestId,
       log,
       tracing,

@@ -6,6 +6,7 @@ import {
   openByKey,
   openByToken,
   type SessionPorts,
+  type Visitor,
 } from "../core/session.ts";
 import type { Session } from "../core/session-record.ts";
 import type { Caller } from "./context.ts";
@@ -20,7 +21,7 @@ export interface PageSessions {
   /** Whether the page and its sessions are there for this request. */
   isOpenTo(request: Request, peerAddress: string): boolean;
   /** Answers POST (sign in), GET (what the session may do) and DELETE (sign out) of /session. */
-  answer(request: Request): Promise<Response>;
+  answer(request: Request, from: Visitor): Promise<Response>;
   /** Who sent a request with a session's cookie; null if it carries none that counts. */
   callerOf(request: Request, peerAddress: string): Promise<Caller | null>;
 }
@@ -38,17 +39,17 @@ export function pageSessions(ports: SessionPorts, publicUrl: string): PageSessio
   };
   return {
     isOpenTo,
-    async answer(request) {
+    async answer(request, from) {
       if (isOtherOrigin(request, publicUrl))
         return refusal(403, "FORBIDDEN", "Only the page of this service signs in here.");
-      if (request.method === "POST") return signIn(request);
+      if (request.method === "POST") return signIn(request, from);
       const text = cookie.read(request);
       if (request.method === "GET") {
         const session = await find(request);
         return session ? Response.json(shown(session)) : notSignedIn();
       }
       if (request.method === "DELETE") {
-        if (text !== null && isSameOrigin(request, publicUrl)) await endSession(ports, text);
+        if (text !== null && isSameOrigin(request, publicUrl)) await endSession(ports, text, from);
         return new Response(null, { status: 204, headers: { "set-cookie": cookie.write("", 0) } });
       }
       const allow = "GET, POST, DELETE";
@@ -64,7 +65,7 @@ export function pageSessions(ports: SessionPorts, publicUrl: string): PageSessio
     },
   };
 
-  async function signIn(request: Request): Promise<Response> {
+  async function signIn(request: Request, from: Visitor): Promise<Response> {
     if (!isJson(request))
       return refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON: content-type application/json.");
     const text = await readText(request, limits.session.bodyBytesMax);
@@ -76,8 +77,8 @@ export function pageSessions(ports: SessionPorts, publicUrl: string): PageSessio
       return refusal(400, "BAD_REQUEST", 'Send either {"token": "vdr_link_…"} or {"key": "…"}.');
     try {
       const { text: secret, session } = await (token === null
-        ? openByKey(ports, key ?? "")
-        : openByToken(ports, token));
+        ? openByKey(ports, key ?? "", from)
+        : openByToken(ports, token, from));
       const seconds = Math.floor((session.expiresAt - session.createdAt) / 1_000);
       return Response.json(shown(session), {
         status: 201,

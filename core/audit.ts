@@ -21,8 +21,11 @@ export const auditActions = [
   "modelAlias.set",
   "modelAlias.remove",
   "model.publish",
+  "backup.create",
+  "backup.restore",
   "run.delete",
   "image.delete",
+  "signInLink.create",
   "session.create",
   "session.end",
 ] as const;
@@ -121,6 +124,9 @@ export const commandLine: Author = {
   address: null,
   requestId: null,
 };
+
+/** What the service does by itself. */
+export const serviceItself: Author = { ...commandLine, kind: "SERVICE" };
 
 /** The entry of a change that is about to be made. */
 export function auditEntry(

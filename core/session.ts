@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { type AuditEntry, type Author, auditEntry, commandLine } from "./audit.ts";
 import { AppError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Ports } from "./ports.ts";
@@ -24,6 +25,9 @@ export interface SessionPorts extends Pick<Ports, "tenants" | "clock"> {
   readonly pepper: string;
 }
 
+/** Where a request that begins or ends a session comes from. */
+export type Visitor = Pick<Author, "address" | "requestId">;
+
 /** A session, and the text that its cookie carries. */
 export interface NewSession {
   readonly text: string;
@@ -33,7 +37,7 @@ export interface NewSession {
 /** What a sign-in is refused with, whatever was wrong with the token or the key. */
 const refused = "This sign-in link was used already or has expired, or the key admits nobody.";
 
-/** Makes a one-time token for a key; returns its text, shown this once. */
+/** Makes a one-time token for a key, at the command line; returns its text, shown this once. */
 export async function createSignInToken(
   { sessions, clock, pepper }: Pick<SessionPorts, "sessions" | "clock" | "pepper">,
   { tenantId, id }: Pick<ApiKey, "tenantId" | "id">,
@@ -41,26 +45,38 @@ export async function createSignInToken(
   const text = `${prefixes.token}${randomBase62(digits)}`;
   const expiresAt = clock.now() + limits.session.tokenMs;
   const hash = hashOf(text, pepper);
-  await sessions.createToken({ hash, tenantId, keyId: id, expiresAt }, clock.now());
+  const entry = auditEntry({ clock, by: commandLine }, "signInLink.create", {
+    subject: { type: "ApiKey", id, tenantId },
+    details: { expiresAt },
+  });
+  await sessions.createToken({ hash, tenantId, keyId: id, expiresAt }, entry.at, entry);
   return { text, expiresAt };
 }
 
 /** Opens a session with a one-time token, which is then gone. Throws AppError UNAUTHENTICATED. */
-export async function openByToken(ports: SessionPorts, text: string): Promise<NewSession> {
+export async function openByToken(
+  ports: SessionPorts,
+  text: string,
+  from: Visitor,
+): Promise<NewSession> {
   const taken = tokenPattern.test(text)
     ? await ports.sessions.takeToken(hashOf(text, ports.pepper))
     : null;
   if (!taken || ports.clock.now() >= taken.expiresAt) throw unauthenticated();
-  return open(ports, await ports.tenants.findKey(taken.keyId));
+  return open(ports, await ports.tenants.findKey(taken.keyId), { from, by: "link" });
 }
 
 /** Opens a session with the text of an API key. Throws AppError UNAUTHENTICATED. */
-export async function openByKey(ports: SessionPorts, text: string): Promise<NewSession> {
+export async function openByKey(
+  ports: SessionPorts,
+  text: string,
+  from: Visitor,
+): Promise<NewSession> {
   const { tenants, clock, pepper } = ports;
   const parsed = parseKey(text);
   const key = parsed && (await tenants.findKey(parsed.id));
   if (!key || !keyAdmits(key, parsed.secret, { pepper, now: clock.now() })) throw unauthenticated();
-  return open(ports, key);
+  return open(ports, key, { from, by: "key" });
 }
 
 /** The living session whose cookie carries `text`, with what it may still do; null if there is none. */
@@ -76,10 +92,12 @@ export async function findSession(ports: SessionPorts, text: string): Promise<Se
 
 /** Ends a session, for good. */
 export async function endSession(
-  { sessions, pepper }: Pick<SessionPorts, "sessions" | "pepper">,
+  { sessions, clock, pepper }: Pick<SessionPorts, "sessions" | "clock" | "pepper">,
   text: string,
+  from: Visitor,
 ): Promise<void> {
-  if (sessionPattern.test(text)) await sessions.end(hashOf(text, pepper));
+  const session = sessionPattern.test(text) ? await sessions.find(hashOf(text, pepper)) : null;
+  if (session) await sessions.end(session.hash, entryOf({ clock }, session, { from }));
 }
 
 /** 43 base62 digits hold 256 bits: nobody guesses one, and a fast hash is enough to store it. */
@@ -88,7 +106,11 @@ const prefixes = { token: "vdr_link_", session: "vdr_session_" } as const;
 const tokenPattern = /^vdr_link_[0-9A-Za-z]{43}$/;
 const sessionPattern = /^vdr_session_[0-9A-Za-z]{43}$/;
 
-async function open(ports: SessionPorts, key: ApiKey | null): Promise<NewSession> {
+async function open(
+  ports: SessionPorts,
+  key: ApiKey | null,
+  how: { readonly from: Visitor; readonly by: "link" | "key" },
+): Promise<NewSession> {
   if (!key || !(await admits(ports, key))) throw unauthenticated();
   const now = ports.clock.now();
   const text = `${prefixes.session}${randomBase62(digits)}`;
@@ -100,8 +122,21 @@ async function open(ports: SessionPorts, key: ApiKey | null): Promise<NewSession
     createdAt: now,
     expiresAt: Math.min(now + limits.session.lifetimeMs, key.expiresAt ?? Number.POSITIVE_INFINITY),
   };
-  await ports.sessions.create(session);
+  await ports.sessions.create(session, entryOf(ports, session, how));
   return { text, session };
+}
+
+/** The entry of a session that begins or ends. The session is named by the start of its hash. */
+function entryOf(
+  { clock }: Pick<Ports, "clock">,
+  { hash, tenantId, keyId, scopes, expiresAt }: Session,
+  { from, by }: { readonly from: Visitor; readonly by?: "link" | "key" },
+): AuditEntry {
+  const author = { clock, by: { kind: "KEY", keyId, tenantId, ...from } as const };
+  const subject = { type: "Session", id: `ses_${hash.slice(0, 16)}`, tenantId };
+  return by === undefined
+    ? auditEntry(author, "session.end", { subject })
+    : auditEntry(author, "session.create", { subject, details: { by, scopes, expiresAt } });
 }
 
 async function admits({ tenants, clock }: SessionPorts, key: ApiKey): Promise<boolean> {

@@ -72,7 +72,13 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
 function auditIsKept({ tableArn }: DataStack["table"]): PolicyStatement {
   return new PolicyStatement({
     effect: Effect.DENY,
-    actions: ["dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+    actions: [
+      "dynamodb:UpdateItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:BatchWriteItem",
+      "dynamodb:PartiQLUpdate",
+      "dynamodb:PartiQLDelete",
+    ],
     resources: [tableArn],
     conditions: { "ForAnyValue:StringLike": { "dynamodb:LeadingKeys": ["AUDIT#*"] } },
   });

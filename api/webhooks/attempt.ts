@@ -1,4 +1,5 @@
 import type { GraphQLSchema } from "graphql";
+import { auditEntry, serviceItself } from "../../core/audit.ts";
 import type { Ports } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
 import { isHostAllowed } from "../../core/tenant-limits.ts";
@@ -185,12 +186,15 @@ async function noteHealth(
     const endpoint = await ports.webhooks.getEndpoint(tenantId, id);
     const after = endpoint && endpointAfter(endpoint, attempt, ports.clock.now());
     if (!after) return;
-    if (!(await ports.webhooks.replaceEndpoint(after.endpoint, after.event))) continue;
-    if (after.event)
-      log.info(
-        { tenantId, endpointId: id, reason: after.endpoint.disabledReason },
-        "an endpoint was disabled",
-      );
+    const { disabledReason: reason } = after.endpoint;
+    const entry = after.event
+      ? auditEntry({ clock: ports.clock, by: serviceItself }, "webhookEndpoint.disable", {
+          subject: { type: "WebhookEndpoint", id, tenantId },
+          details: { reason },
+        })
+      : undefined;
+    if (!(await ports.webhooks.replaceEndpoint(after.endpoint, after.event, entry))) continue;
+    if (after.event) log.info({ tenantId, endpointId: id, reason }, "an endpoint was disabled");
     return;
   }
 }

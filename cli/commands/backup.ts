@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { backUp } from "../../adapters/backup.ts";
 import { readConfig } from "../../adapters/config.ts";
 import { AppError } from "../../core/errors.ts";
+import { noteInFolder } from "../note-in-folder.ts";
 import { type OperatorOptions, operatorOptions } from "../operate.ts";
 
 /** `vedere backup`: a consistent copy of the data folder, while the service runs. */
@@ -36,6 +37,7 @@ async function copy(
     models: options.models === true,
     now: Date.now(),
   });
+  noteInFolder(config.dataDir, "backup.create", { folder: backup.folder });
   const bytes = manifest.files.reduce((sum, { byteSize }) => sum + byteSize, 0);
   const { runs, images } = manifest;
   process.stdout.write(

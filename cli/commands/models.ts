@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
+import { connectModels } from "../../adapters/connect.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
+import { auditEntry, commandLine } from "../../core/audit.ts";
 import { AppError } from "../../core/errors.ts";
-import { findModels } from "../../core/model-names.ts";
+import { exactName, findModels } from "../../core/model-names.ts";
 import { shortNames } from "../known-models.ts";
 import { findModel, openLocalModels } from "../local-models.ts";
 import { removeAlias, setAlias } from "../model-aliases.ts";
@@ -129,8 +131,21 @@ async function publish(name: string, options: DataOption): Promise<void> {
   const info = await findModel(await openLocalModels(config), name);
   const onFile = (path: string, bytes: number) =>
     process.stdout.write(`${path} (${(bytes / 1e6).toFixed(1)} MB)\n`);
-  const { id, revision } = await publishModel(bucket, info, { now: Date.now(), onFile });
-  bucket.client.destroy();
+  const { id, revision } = info;
+  const { audit, clock, close } = await connectModels(config, { isMade: true });
+  try {
+    // Before the change, so that there is none without an entry.
+    await audit?.append(
+      auditEntry({ clock, by: commandLine }, "model.publish", {
+        subject: { type: "Model", id: exactName(info), tenantId: null },
+        details: { bucket: bucket.name },
+      }),
+    );
+    await publishModel(bucket, info, { now: clock.now(), onFile });
+  } finally {
+    close();
+    bucket.client.destroy();
+  }
   process.stdout.write(
     `${id}@${revision} is in ${bucket.name}: workers that start from now on have it.\n`,
   );

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { restore } from "../../adapters/restore.ts";
 import { AppError } from "../../core/errors.ts";
+import { noteInFolder } from "../note-in-folder.ts";
 import { type OperatorOptions, operatorOptions } from "../operate.ts";
 
 /** `vedere restore`: puts a backup into a data folder on which no service runs. */
@@ -38,6 +39,7 @@ async function putBack(
     now: Date.now(),
   });
   const { runs, images, createdAt } = manifest;
+  noteInFolder(dataDir, "backup.restore", { backup, createdAt });
   process.stdout.write(
     options.json
       ? `${JSON.stringify({ dataDir, runs, images, createdAt, formerly }, null, 2)}\n`

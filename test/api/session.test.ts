@@ -1,6 +1,7 @@
 import { request as ask, createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { anyEntry } from "../../core/audit.ts";
 import { limits } from "../../core/limits.ts";
 import { createSignInToken, sessionScopes } from "../../core/session.ts";
 import { mintKey, scopes } from "../../core/tenant.ts";
@@ -81,6 +82,33 @@ test("a one-time token opens one session with stated scopes and an end, in a coo
     status: 200,
     body: { data: { viewer: { tenant: { id: "ada" }, scopes: sessionScopes } } },
   });
+});
+
+test("links, sessions and sign-outs leave entries with key and address, and no secret", async () => {
+  const { text, key } = await newKey();
+  const token = await newToken(key);
+  now += 1;
+  const byLink = await signIn({ token });
+  now += 1;
+  const byKey = await signIn({ key: text });
+  now += 1;
+  await call("DELETE", `${gateway.url}/session`, {
+    headers: { cookie: byKey.cookie, ...samePage },
+  });
+  const { entries } = await gateway.ports.audit.list({ ...anyEntry, first: 9, after: null });
+  const ours = entries.filter(({ actor, subject }) => [actor.keyId, subject.id].includes(key.id));
+  const actor = { kind: "KEY", keyId: key.id, tenantId: "ada", address: "127.0.0.1" };
+  const [ended, keyed] = ours;
+  expect(ours).toMatchObject([
+    { action: "session.end", actor, requestId: expect.any(String) },
+    { action: "session.create", actor, details: { by: "key", scopes: sessionScopes } },
+    { action: "session.create", actor, details: { by: "link" } },
+    { action: "signInLink.create", actor: { kind: "COMMAND_LINE" } },
+  ]);
+  expect(ended?.subject).toEqual(keyed?.subject);
+  const written = JSON.stringify(entries);
+  for (const secret of [text, token, byLink.cookie.split("=")[1] ?? "", "vdr_"])
+    expect(written).not.toContain(secret);
 });
 
 test("a session can neither make keys nor act for other tenants, whatever its key may do", async () => {

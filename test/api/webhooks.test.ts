@@ -5,6 +5,7 @@ import { buildGatewaySchema } from "../../api/schema.ts";
 import { type AttemptTools, attemptDelivery } from "../../api/webhooks/attempt.ts";
 import { type Deliverer, openDeliverer } from "../../api/webhooks/deliverer.ts";
 import { openSender } from "../../api/webhooks/send.ts";
+import { anyEntry } from "../../core/audit.ts";
 import { applyChange } from "../../core/lifecycle.ts";
 import type { Ports } from "../../core/ports.ts";
 import type { Delivery } from "../../core/webhook.ts";
@@ -452,6 +453,15 @@ describe("an endpoint that fails", () => {
     );
     expect(body.data.webhookEndpoint.disabledReason).toContain("410");
     expect((await listed())[0].status).toBe("FAILED");
+    const filter = { ...anyEntry, action: "webhookEndpoint.disable" as const };
+    const { entries } = await gateway.ports.audit.list({ ...filter, first: 9, after: null });
+    expect(entries).toMatchObject([
+      {
+        actor: { kind: "SERVICE", keyId: null },
+        subject: { id: endpoint.id, tenantId: "ada" },
+        details: { reason: expect.stringContaining("410") },
+      },
+    ]);
   });
 });
 

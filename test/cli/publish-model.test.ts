@@ -10,6 +10,7 @@ import { modelPlaces, openModels } from "../../adapters/model-folders.ts";
 import { fetchModels, publishModel } from "../../cli/publish-model.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import { awsConfig, startEmulators } from "../contract/aws-emulators.ts";
+import { vedere } from "./vedere.ts";
 
 let aws: Awaited<ReturnType<typeof startEmulators>>;
 let bucket: Bucket;
@@ -28,6 +29,33 @@ beforeEach(() => {
   const client = openS3({ ...awsConfig, endpoint: aws.endpoint, forcePathStyle: true });
   onTestFinished(() => client.destroy());
   bucket = { client, name: aws.createBucket() };
+});
+
+test("the command leaves an entry in the audit log, before the bucket changes", async () => {
+  const data = emptyFolder();
+  const env = {
+    AWS_ENDPOINT_URL_S3: aws.endpoint,
+    AWS_REGION: awsConfig.region,
+    AWS_ACCESS_KEY_ID: awsConfig.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: awsConfig.credentials.secretAccessKey,
+  };
+  const publishTo = (name: string) =>
+    vedere(["models", "publish", nano.id, "--data", data], {
+      ...env,
+      VEDERE_AWS_MODEL_BUCKET: name,
+    });
+  expect(await publishTo(bucket.name)).toMatchObject({ code: 0 });
+  expect((await publishTo("no-such-bucket")).code).not.toBe(0);
+  const { stdout } = await vedere(["audit", "export", "--data", data]);
+  const entries = stdout.trimEnd().split("\n");
+  expect(entries.map((line) => JSON.parse(line))).toMatchObject(
+    ["no-such-bucket", bucket.name].map((name) => ({
+      action: "model.publish",
+      actor: { kind: "COMMAND_LINE" },
+      subject: { type: "Model", id: `${nano.id}@${nano.revision}` },
+      details: { bucket: name },
+    })),
+  );
 });
 
 const none = new Set<string>();

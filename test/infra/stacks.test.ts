@@ -1,3 +1,9 @@
+interface PolicyStatementJson {
+  readonly Effect: string;
+  readonly Action: string | readonly string[];
+  readonly Condition?: object;
+}
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "aws-cdk-lib";
@@ -129,6 +135,27 @@ describe.each(["managed", "asg", "fargate"] as const)("the stacks with %s worker
     }
     expect(JSON.stringify(service.toJSON())).not.toContain("dynamodb:Scan");
     expect(JSON.stringify(service.toJSON())).not.toContain("dynamodb:*");
+  });
+
+  test("whoever may write the table may not change or delete an entry of the audit log", () => {
+    const statements = resourcesOf(service, "AWS::IAM::Policy").map(
+      ({ Properties }): PolicyStatementJson[] => Properties.PolicyDocument.Statement,
+    );
+    const writing = statements.filter((all) =>
+      all.some(
+        ({ Effect, Action }) =>
+          Effect === "Allow" && /dynamodb:\w*(Put|Write|Update|Delete)/.test(`${Action}`),
+      ),
+    );
+    expect(writing.length).toBeGreaterThan(2);
+    for (const all of writing) {
+      const [denied] = all.filter(({ Effect }) => Effect === "Deny");
+      expect(denied?.Condition).toEqual({
+        "ForAnyValue:StringLike": { "dynamodb:LeadingKeys": ["AUDIT#*"] },
+      });
+      for (const action of ["UpdateItem", "DeleteItem", "BatchWriteItem"])
+        expect(denied?.Action).toContain(`dynamodb:${action}`);
+    }
   });
 
   test("the functions run on Node.js 24 on ARM, and the gateway answers before API Gateway gives up", () => {
