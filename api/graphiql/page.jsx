@@ -42,12 +42,27 @@ const tabs = examples.map(({ query, variables }) => ({
 }));
 
 /**
- * GraphiQL takes the first tab's query from `defaultTabs`, but the variables of its editor from this
- * property and from its storage alone. On a later visit they come from the storage: the property
- * would open a tab of its own then.
+ * What GraphiQL's editors open with. At the first visit its `defaultTabs` have the query, but it takes
+ * variables from this property and from its storage alone. Later, the active tab as it was stored:
+ * GraphiQL stores tabs and editors separately and late, and opens a tab more where the two differ.
  */
-const isFirstVisit = localStorage.getItem("graphiql:tabState") === null;
-const variables = isFirstVisit ? tabs[0].variables : undefined;
+function opened() {
+  const stored = localStorage.getItem("graphiql:tabState");
+  if (stored === null) return { variables: tabs[0].variables };
+  try {
+    const { tabs: storedTabs, activeTabIndex } = JSON.parse(stored);
+    const { query, variables, headers } = storedTabs[activeTabIndex];
+    return { query: query ?? "", variables: variables ?? "", headers: headers ?? undefined };
+  } catch {
+    return {}; // GraphiQL does not take it either, and starts anew
+  }
+}
+
+/** Reads the storage each time it is shown: who signs out and in again has tabs by then. */
+function Editors() {
+  const [properties] = useState(opened);
+  return <GraphiQL fetcher={fetcher} defaultTabs={tabs} {...properties} />;
+}
 
 /** Whether somebody is signed in: null until the service has answered. */
 function Page() {
@@ -68,7 +83,7 @@ function Page() {
           Sign out
         </button>
       </p>
-      <GraphiQL fetcher={fetcher} defaultTabs={tabs} variables={variables} />
+      <Editors />
     </>
   );
 }
