@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
 import { rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -123,18 +123,20 @@ async function append(
       yield chunk;
     }
   };
+  const written = createWriteStream(file, { flags: "a" });
   try {
-    await pipeline(
-      Readable.fromWeb(blob.stream()),
-      counted,
-      createWriteStream(file, { flags: "a" }),
-    );
+    await pipeline(Readable.fromWeb(blob.stream()), counted, written);
     return null;
   } catch (error) {
+    await closed(written); // until then, a write may still come
     const refused = diskError(error, file);
     if (refused instanceof AppError) throw refused;
     return { error };
   }
+}
+
+function closed(file: WriteStream): Promise<void> {
+  return new Promise((resolve) => (file.closed ? resolve() : file.once("close", resolve)));
 }
 
 async function check(part: string, file: HubFile): Promise<void> {

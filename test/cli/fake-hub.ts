@@ -16,8 +16,13 @@ const graphs = ["vision_encoder", "embed_tokens", "encoder_model", "decoder_mode
 
 /** What the hub does wrong; cleared by the tests as they go. */
 export interface Mischief {
-  /** Hang up after this many bytes of a file, this many times. */
-  breakOff: { path: string; afterBytes: number; times: number } | null;
+  /** Hang up after this many bytes of a file, this many times; not before `until` resolves. */
+  breakOff: {
+    path: string;
+    afterBytes: number;
+    times: number;
+    until?: () => Promise<unknown>;
+  } | null;
   /** Send a file with one byte changed. */
   corrupt: string | null;
 }
@@ -85,7 +90,10 @@ export async function startFakeHub(): Promise<FakeHub> {
         : null;
     if (!breakOff) return void response.end(sent);
     breakOff.times -= 1;
-    response.write(sent.subarray(0, breakOff.afterBytes), () => response.destroy());
+    const hangUp = () => response.destroy();
+    response.write(sent.subarray(0, breakOff.afterBytes), () =>
+      breakOff.until ? breakOff.until().finally(hangUp) : hangUp(),
+    );
   }
 
   const server = createServer(answer);

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { pullModel } from "../../cli/pull.ts";
 import { precisionsOf } from "../../inference/florence2/model-files.ts";
 import { type FakeHub, startFakeHub } from "./fake-hub.ts";
@@ -74,7 +74,10 @@ test("a model whose files have changed is fetched again", async () => {
 });
 
 test("a connection that breaks is taken up where it broke", async () => {
-  hub.mischief.breakOff = { path: graph, afterBytes: 1_500_000, times: 1 };
+  const part = `.florence-2-base-ft@${hub.commit}.fp32/${graph}.part`;
+  const isOnDisk = () => (statSync(join(into, part), { throwIfNoEntry: false })?.size ?? 0) > 0; // a break may lose what is on its way
+  const until = () => vi.waitUntil(isOnDisk, { timeout: 20_000 });
+  hub.mischief.breakOff = { path: graph, afterBytes: 1_500_000, times: 1, until };
   await pull();
   expect(pulledFile(graph).equals(original(graph))).toBe(true);
   const [first, second, ...more] = hub.downloads.filter((line) => line.startsWith(graph));
