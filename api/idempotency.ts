@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isBase64 } from "./intake.ts";
 import type { RunCreateInput } from "./run-input.ts";
 
 /**
@@ -8,23 +9,32 @@ import type { RunCreateInput } from "./run-input.ts";
 export function hashInput({ idempotencyKey, waitMs, ...asked }: RunCreateInput): string {
   const { base64 } = asked.source;
   const source =
-    typeof base64 === "string" ? { base64: sha256(Buffer.from(base64, "base64")) } : asked.source;
-  return sha256(canonicalJson({ ...asked, source }));
+    typeof base64 === "string" && isBase64(base64)
+      ? { base64: sha256(Buffer.from(base64, "base64")) }
+      : asked.source;
+  return sha256(canonicalJson({ ...asked, source }, { isData: false }));
 }
 
 function sha256(data: string | Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
 }
 
-/** JSON with the keys of every object sorted; an absent field and null are the same. */
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
+/**
+ * JSON with the keys of every object sorted. Within the metadata, which are the caller's own data, everything counts; elsewhere an absent
+ * field and null are the same. Recurses: `boundFaults` has bounded the depth.
+ */
+function canonicalJson(value: unknown, { isData }: { isData: boolean }): string {
+  if (Array.isArray(value))
+    return `[${value.map((inner) => canonicalJson(inner, { isData })).join()}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
   const entries = Object.entries(value).filter(
-    ([, inner]) => inner !== undefined && inner !== null,
+    ([, inner]) => isData || (inner !== undefined && inner !== null),
   );
   return `{${entries
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, inner]) => `${JSON.stringify(name)}:${canonicalJson(inner)}`)
+    .map(([name, inner]) => {
+      const json = canonicalJson(inner, { isData: isData || name === "metadata" });
+      return `${JSON.stringify(name)}:${json}`;
+    })
     .join()}}`;
 }

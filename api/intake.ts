@@ -40,7 +40,7 @@ export async function takeImage(context: IntakeContext, source: ImageSource): Pr
 type IntakeContext = Pick<RequestContext, "ports" | "caller" | "fetch">;
 
 async function storedImage({ ports, caller }: IntakeContext, imageId: string): Promise<TakenImage> {
-  const image = await ports.images.get(caller.tenantId, imageId);
+  const image = isLikeId(imageId) && (await ports.images.get(caller.tenantId, imageId));
   if (!image)
     throw new AppError("NOT_FOUND", "There is no such image.", {
       fix: "Take the id from the `image` of an earlier run.",
@@ -54,8 +54,13 @@ async function readBytes(context: IntakeContext, source: ImageSource): Promise<U
   return decodeBase64(source.base64 ?? "");
 }
 
+/** Some stores cannot even look for an id that is longer than any. */
+function isLikeId(text: string): boolean {
+  return text.length <= limits.request.idMax;
+}
+
 async function readUpload({ ports, caller }: IntakeContext, uploadId: string): Promise<Uint8Array> {
-  const upload = await ports.images.getUpload(caller.tenantId, uploadId);
+  const upload = isLikeId(uploadId) && (await ports.images.getUpload(caller.tenantId, uploadId));
   if (!upload)
     throw new AppError("NOT_FOUND", "There is no such upload.", {
       fix: "Prepare one with uploadsCreate.",
@@ -66,6 +71,11 @@ async function readUpload({ ports, caller }: IntakeContext, uploadId: string): P
       fix: "PUT the file to the upload's URL first.",
     });
   return bytes;
+}
+
+/** Whether a text is base64, with padding and without spaces: other texts mean no bytes. */
+export function isBase64(text: string): boolean {
+  return text !== "" && text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 }
 
 function decodeBase64(text: string): Uint8Array {
@@ -80,7 +90,7 @@ function decodeBase64(text: string): Uint8Array {
       fix: "Upload the file with uploadsCreate.",
     });
   }
-  if (text === "" || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
+  if (!isBase64(text)) {
     throw new AppError("INVALID", "This is not base64.", {
       fix: "Use the alphabet A–Z a–z 0–9 + / with padding (=), without spaces and line breaks.",
     });

@@ -41,7 +41,8 @@ export function operationCost(schema: GraphQLSchema, operation: CostedOperation)
   const defaults = (asked.variableDefinitions ?? []).flatMap(({ variable, defaultValue }) =>
     defaultValue ? [[variable.name.value, valueFromASTUntyped(defaultValue)]] : [],
   );
-  const given = { ...Object.fromEntries(defaults), ...variables };
+  // Without a prototype: a variable called constructor that is not given has no value.
+  const given = Object.assign(Object.create(null), Object.fromEntries(defaults), variables);
   return selectionCost(asked.selectionSet, root, {
     reading: { schema, fragments, variables: given, measured: new Map() },
     sized: null,

@@ -1,4 +1,5 @@
 import { AppError } from "../core/errors.ts";
+import { exactFault } from "../core/exact.ts";
 import { limits } from "../core/limits.ts";
 import type { ModelInfo } from "../core/ports.ts";
 import type { Size } from "../schema/geometry.ts";
@@ -36,13 +37,13 @@ export function readTask(input: RunCreateInput["tasks"][number], index: number):
 }
 
 /** What of the input is outside the bounds that hold for every image and model. */
-export function boundFaults({
-  tasks,
-  waitMs,
-  expiresInSeconds,
-  idempotencyKey,
-  metadata,
-}: RunCreateInput): (AppError | null)[] {
+export function boundFaults({ metadata, ...others }: RunCreateInput): (AppError | null)[] {
+  const { tasks, waitMs, expiresInSeconds, idempotencyKey } = others;
+  const broken = [
+    exactFault(others, []),
+    exactFault(metadata, ["metadata"], limits.run.metadataDepthMax),
+  ].filter((fault) => fault !== null);
+  if (broken.length > 0) return broken;
   const { tasksMax, waitMsMax, expiresInSecondsMax, idempotencyKeyMax, metadataBytesMax } =
     limits.run;
   return [
@@ -58,7 +59,7 @@ export function boundFaults({
       max: idempotencyKeyMax,
       of: "characters",
     }),
-    boundFault("metadata", jsonBytes(metadata), {
+    boundFault("metadata", Buffer.byteLength(JSON.stringify(metadata ?? null)), {
       min: 0,
       max: metadataBytesMax,
       of: "bytes of JSON",
@@ -76,16 +77,6 @@ function boundFault(
     path: [field],
     fix: `Give ${min} to ${max} ${of}.`,
   });
-}
-
-/** Infinity where the value nests so deep that it cannot be written. */
-function jsonBytes(value: unknown): number {
-  try {
-    return Buffer.byteLength(JSON.stringify(value ?? null));
-  } catch (error) {
-    if (error instanceof RangeError) return Number.POSITIVE_INFINITY;
-    throw error;
-  }
 }
 
 /** Whether the model cannot do a task. */

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { makeExecutableSchema } from "@graphql-tools/schema";
 import type { GraphQLSchema } from "graphql";
 import type { RequestContext } from "./context.ts";
+import { requireExactArguments } from "./exact-arguments.ts";
 import { apiKeyCreate } from "./mutations/api-key-create.ts";
 import { apiKeyReroll } from "./mutations/api-key-reroll.ts";
 import { apiKeyRevoke } from "./mutations/api-key-revoke.ts";
@@ -85,5 +86,5 @@ export function buildGatewaySchema(): GraphQLSchema {
       requireResolversForResolveType: "error",
     },
   });
-  return describeCosts(enforceScopes(schema));
+  return describeCosts(enforceScopes(requireExactArguments(schema)));
 }

@@ -1,5 +1,6 @@
 import { type AuditEntry, type Author, auditEntry } from "./audit.ts";
 import { AppError } from "./errors.ts";
+import { isExact } from "./exact.ts";
 import { limits } from "./limits.ts";
 import type { Ports } from "./ports.ts";
 import {
@@ -251,7 +252,8 @@ function requireEnd(
 }
 
 function requireName(name: string): void {
-  if (name.trim() !== "" && name.length <= limits.key.nameMax && !/\p{Cc}/u.test(name)) return;
+  const isLine = isExact(name) && !/\p{Cc}/u.test(name);
+  if (name.trim() !== "" && name.length <= limits.key.nameMax && isLine) return;
   throw new AppError("INVALID", `A name has 1 to ${limits.key.nameMax} characters on one line.`, {
     path: ["name"],
   });

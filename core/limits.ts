@@ -12,6 +12,8 @@ export const limits = {
     waitMsMax: 60_000,
     expiresInSecondsMax: 86_400,
     metadataBytesMax: 8_192,
+    /** Objects and lists within one another. */
+    metadataDepthMax: 32,
     idempotencyKeyMax: 255,
   },
   upload: { filesMax: 100, lifetimeMs: 3_600_000 },
@@ -40,6 +42,10 @@ export const limits = {
     directivesMax: 20,
     rootFieldsMax: 5,
     errorsMax: 5,
+    /** Objects and lists within one another in an argument that is not metadata. */
+    valueDepthMax: 32,
+    /** Characters of an id that is asked for; ours are shorter. */
+    idMax: 255,
     /** Of an operation, by the `@cost` of its fields: some rows that the store reads. */
     costMax: 2_500,
   },

@@ -1,6 +1,7 @@
 import { type AuditedPorts, tenantSubject } from "./api-keys.ts";
 import { auditEntry } from "./audit.ts";
 import { AppError } from "./errors.ts";
+import { isExact } from "./exact.ts";
 import type { Tenant } from "./tenant.ts";
 import { limitMax, type TenantLimitsChange } from "./tenant-limits.ts";
 
@@ -50,7 +51,7 @@ export function limitFaults(change: TenantLimitsChange): AppError[] {
   return [
     ...numbers,
     ...listFaults("modelsAllowed", change.modelsAllowed, {
-      isName: (name) => name.trim() !== "" && !/\p{Cc}/u.test(name),
+      isName: (name) => name.trim() !== "" && isExact(name) && !/\p{Cc}/u.test(name),
       fix: "Name models by id, id@revision or alias.",
     }),
     ...listFaults("webhookHosts", change.webhookHosts, {

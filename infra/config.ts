@@ -152,7 +152,7 @@ function faultsOf(
   known: Readonly<Record<string, Check>>,
   place: string,
 ): string[] {
-  const unknown = Object.keys(values).filter((name) => !(name in known));
+  const unknown = Object.keys(values).filter((name) => !Object.hasOwn(known, name));
   const wrong = Object.entries(known).flatMap(([name, check]) => {
     const allowed = check(values[name]);
     return allowed === null

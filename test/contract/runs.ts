@@ -39,6 +39,19 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         expect(await store.elsewhere.get("ten_1", "run_1")).toEqual(run);
       });
 
+      test("metadata and keys read back exactly, whatever JavaScript or Unicode makes alike", async () => {
+        const given = ["__proto__", "constructor", "toString", "\u00e9", "e\u0301", "a", "A", "a "];
+        const others = ["#", "%23", "%", "\u{1F600}".repeat(127), "'", "\n"];
+        for (const [i, key] of [...given, ...others].entries()) {
+          const metadata = JSON.parse(`{${JSON.stringify(key)}:{"__proto__":[null]}}`);
+          const run = newRun({ id: `run_k${i}`, metadata });
+          expect((await runs.create(run, { key, inputHash: key })).outcome).toBe("created");
+          const found = await store.elsewhere.findByKey(run.tenantId, key);
+          expect([found?.run.id, found?.inputHash]).toEqual([run.id, key]);
+          expect(JSON.stringify(found?.run.metadata)).toBe(JSON.stringify(metadata));
+        }
+      });
+
       test("another tenant's run is as if it were not there", async () => {
         const run = await create({ id: "run_1", tenantId: "ten_1" });
         expect(await runs.get("ten_2", "run_1")).toBeNull();

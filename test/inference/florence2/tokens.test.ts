@@ -30,6 +30,7 @@ describe("tokens", () => {
     "Locate cat in the image.",
     "two  spaces , odd spacing .  kept",
     "<poly><loc_1><loc_2><sep><loc_3></poly>cat <and> dog",
+    "__proto__ constructor toString hasOwnProperty",
     "naïve 日本語 👩‍🚀 e\u0301 \ufeff end",
   ])("the texts of tokens, joined, are the text: %s", (text) => {
     expect(textsOf(tokens.encode(text)).join("")).toBe(text);
