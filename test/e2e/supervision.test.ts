@@ -12,6 +12,7 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import sharp from "sharp";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readConfig } from "../../adapters/config.ts";
@@ -312,25 +313,42 @@ test.skipIf(!existsSync("/dev/full"))(
   120_000,
 );
 
+test("a second Ctrl-C ends everything at once, whatever is still at work", async () => {
+  const trap = join(folder, "trap.mjs");
+  // A worker that will not stop: it hears the first signal, and goes on.
+  writeFileSync(
+    trap,
+    `if (process.argv[2] === "worker") {
+      const on = process.on.bind(process);
+      process.on = (name, listener) => on(name, name === "SIGTERM" ? () => {} : listener);
+    }`,
+  );
+  await start({ NODE_OPTIONS: `--import=${trap}` });
+  const all = [...pids("gateway"), ...pids("worker")];
+  const ended = new Promise((resolve) => service?.once("exit", resolve));
+  service?.kill("SIGINT");
+  await pause(1_000); // the same wish, sent twice within half a second, counts once
+  expect(service?.exitCode).toBeNull();
+  service?.kill("SIGINT");
+  expect(await ended).toBe(1);
+  for (const pid of all) await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+}, 120_000);
+
 test("processes whose supervisor is killed end by themselves", async () => {
   await start();
   const all = [...pids("gateway"), ...pids("worker")];
   expect(all.length).toBeGreaterThan(1);
   service?.kill("SIGKILL");
-  for (const pid of all)
-    await expect
-      .poll(
-        () => {
-          try {
-            return process.kill(pid, 0);
-          } catch {
-            return false;
-          }
-        },
-        { timeout: 30_000 },
-      )
-      .toBe(false);
+  for (const pid of all) await expect.poll(() => isAlive(pid), { timeout: 30_000 }).toBe(false);
 }, 120_000);
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
