@@ -4,6 +4,7 @@ import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
 import type { EffectiveLimits, TenantLimits } from "../core/tenant-limits.ts";
 import type { Tracing } from "../core/tracing.ts";
+import type { Decode } from "../images/decode-whole.ts";
 import type { Admission } from "./admission.ts";
 import type { FetchSettings } from "./fetch-image.ts";
 import { keyIsDead, unauthenticated } from "./unauthenticated.ts";
@@ -48,6 +49,7 @@ export interface RequestContext {
   readonly traceparent: string | null;
   readonly schema: GraphQLSchema;
   readonly fetch: FetchSettings;
+  readonly decode: Decode;
   /** What holds for this tenant. */
   readonly work: EffectiveLimits;
   /** Adds up as the request's runs are taken. */

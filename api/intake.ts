@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { AppError } from "../core/errors.ts";
 import { limits } from "../core/limits.ts";
 import type { StoredImage } from "../core/run.ts";
+import { checkHeader } from "../images/header.ts";
 import type { RequestContext } from "./context.ts";
 import { fetchImage } from "./fetch-image.ts";
-import { probeImage } from "./image-probe.ts";
 
 /** The SDL's ImageSource: exactly one of them. */
 export interface ImageSource {
@@ -37,7 +37,7 @@ export async function takeImage(context: IntakeContext, source: ImageSource): Pr
   }
 }
 
-type IntakeContext = Pick<RequestContext, "ports" | "caller" | "fetch">;
+type IntakeContext = Pick<RequestContext, "ports" | "caller" | "fetch" | "decode" | "signal">;
 
 async function storedImage({ ports, caller }: IntakeContext, imageId: string): Promise<TakenImage> {
   const image = isLikeId(imageId) && (await ports.images.get(caller.tenantId, imageId));
@@ -90,6 +90,11 @@ function decodeBase64(text: string): Uint8Array {
       fix: "Upload the file with uploadsCreate.",
     });
   }
+  if (text === "") {
+    throw new AppError("INVALID", "There is nothing in it.", {
+      fix: "Send the file's bytes as base64; this text is empty.",
+    });
+  }
   if (!isBase64(text)) {
     throw new AppError("INVALID", "This is not base64.", {
       fix: "Use the alphabet A–Z a–z 0–9 + / with padding (=), without spaces and line breaks.",
@@ -99,12 +104,17 @@ function decodeBase64(text: string): Uint8Array {
 }
 
 /** An image that this tenant has stored before is known by its bytes and not decoded again. */
-async function identify({ ports, caller }: IntakeContext, bytes: Uint8Array): Promise<TakenImage> {
+async function identify(context: IntakeContext, bytes: Uint8Array): Promise<TakenImage> {
+  const { ports, caller, decode, signal } = context;
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const id = imageIdOf(caller.tenantId, sha256);
   const known = await ports.images.get(caller.tenantId, id);
   if (known) return { image: known, bytes: null };
-  return { image: { id, sha256, byteSize: bytes.byteLength, ...(await probeImage(bytes)) }, bytes };
+  const header = checkHeader(bytes);
+  const size = await decode(bytes, header, signal);
+  const { mediaType, warnings } = header;
+  const odd = warnings.length > 0 ? { warnings } : {};
+  return { image: { id, sha256, mediaType, byteSize: bytes.byteLength, ...size, ...odd }, bytes };
 }
 
 const base32 = "abcdefghijklmnopqrstuvwxyz234567";

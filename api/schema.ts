@@ -38,6 +38,7 @@ import { webhookEndpoint, webhookEndpoints } from "./queries/webhook-endpoints.t
 import { scalars } from "./scalars.ts";
 import { enforceScopes } from "./scopes.ts";
 import { runProgress } from "./subscriptions/run-progress.ts";
+import { Image } from "./types/image.ts";
 import { Model } from "./types/model.ts";
 import { Node } from "./types/node.ts";
 import { Run } from "./types/run.ts";
@@ -71,6 +72,7 @@ export function buildGatewaySchema(): GraphQLSchema {
         ...{ webhookSecretRotate, webhookRedeliver, webhookRecover },
       },
       Subscription: { runProgress },
+      Image,
       Model,
       Node,
       Run,

@@ -7,6 +7,7 @@ import type { Ports } from "../core/ports.ts";
 import { randomBase62 } from "../core/tenant.ts";
 import { effectiveLimits } from "../core/tenant-limits.ts";
 import { noTracing, type Span, type Tracing } from "../core/tracing.ts";
+import type { Decode } from "../images/decode-whole.ts";
 import { admissionOf } from "./admission.ts";
 import { answerHeaders, withHeaders } from "./answer-headers.ts";
 import { clientAddress } from "./client-address.ts";
@@ -16,7 +17,6 @@ import type { FetchSettings } from "./fetch-image.ts";
 import { graphiqlPage } from "./graphiql/serve.ts";
 import { startGraphqlServer } from "./graphql.ts";
 import { answerReadiness, type ProcessHealth } from "./health.ts";
-import { allowImageLoadersOnly } from "./image-probe.ts";
 import { openWaits } from "./open-waits.ts";
 import { isFromBrowser, isOfThisMachine } from "./origin.ts";
 import { refusal } from "./refusal.ts";
@@ -39,6 +39,8 @@ export interface GatewayOptions {
   readonly openWaitsPerKey?: number;
   /** Networks (CIDR) of proxies whose X-Forwarded-For is believed. Default: none. */
   readonly trustedProxies?: readonly string[];
+  /** Decodes the images that come, outside this process where it can. */
+  readonly decode: Decode;
   readonly log: Log;
   /** Follows requests into their runs. Absent: nobody does. */
   readonly tracing?: Tracing;
@@ -85,10 +87,8 @@ interface Trail {
   keyId?: string;
 }
 
-/** Makes the gateway. Switches off, for this process, the image loaders that it does not take. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { ports, log, publicUrl } = options;
-  allowImageLoadersOnly();
   const schema = buildGatewaySchema();
   const graphql = await startGraphqlServer(schema, log);
   const { sessions, tenants, clock } = ports;
@@ -190,6 +190,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       traceparent: span.traceparent,
       schema,
       fetch,
+      decode: options.decode,
       work: effectiveLimits(work, caller.limits),
       cost: { requested: 0, actual: 0 },
       signal,

@@ -5,6 +5,10 @@ export const limits = {
     base64BytesMax: 5_000_000,
     pixelsMax: 50_000_000,
     sideMax: 16_384,
+    /** What decoding one image holds at once: 4 bytes for each of 50 million pixels. */
+    decodedBytesMax: 200_000_000,
+    /** Of a progressive JPEG; photographs have about ten. */
+    scansMax: 100,
   },
   run: {
     tasksMax: 16,

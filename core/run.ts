@@ -28,7 +28,12 @@ export interface StoredImage extends Size {
   readonly sha256: string;
   readonly mediaType: "image/jpeg" | "image/png" | "image/webp" | "image/gif";
   readonly byteSize: number;
+  /** What was odd about the file, although it was taken; absent: nothing. */
+  readonly warnings?: readonly ImageWarning[];
 }
+
+/** END_MARKER_MISSING: a JPEG with all its data, but without the two bytes at its end. */
+export type ImageWarning = "END_MARKER_MISSING";
 
 /** What exactly made an answer. */
 export interface Provenance {

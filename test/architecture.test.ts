@@ -6,12 +6,13 @@ import { expect, test } from "vitest";
 const allowed: Record<string, string[]> = {
   schema: [],
   core: ["schema"],
-  api: ["core", "schema"],
-  inference: ["core", "schema"],
+  images: ["core", "schema"],
+  api: ["core", "images", "schema"],
+  inference: ["core", "images", "schema"],
   adapters: ["core", "schema"],
-  cli: ["adapters", "api", "core", "inference", "schema"],
-  infra: ["adapters", "api", "core", "schema"],
-  bench: ["adapters", "api", "core", "inference", "schema"],
+  cli: ["adapters", "api", "core", "images", "inference", "schema"],
+  infra: ["adapters", "api", "core", "images", "schema"],
+  bench: ["adapters", "api", "core", "images", "inference", "schema"],
 };
 
 const files = Object.keys(allowed).flatMap((folder) =>

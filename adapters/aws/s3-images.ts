@@ -1,5 +1,5 @@
 import type { Clock, Images } from "../../core/ports.ts";
-import type { StoredImage } from "../../core/run.ts";
+import type { ImageWarning, StoredImage } from "../../core/run.ts";
 import { imageKey } from "./s3-keys.ts";
 import { type Bucket, headObject, putObject, readObject } from "./s3-objects.ts";
 import { s3Uploads } from "./s3-uploads.ts";
@@ -22,6 +22,7 @@ export function s3Images(bucket: Bucket, clock: Clock): Images {
           sha256: image.sha256,
           width: String(image.width),
           height: String(image.height),
+          ...(image.warnings && { warnings: image.warnings.join(" ") }),
         },
       });
     },
@@ -42,7 +43,9 @@ export function s3Images(bucket: Bucket, clock: Clock): Images {
           `The object of image ${imageId} was not written by us: its type or metadata are missing.`,
         );
       }
-      return { id: imageId, sha256: metadata.sha256, mediaType, byteSize, width, height };
+      const warnings = metadata.warnings?.split(" ").filter(isWarning) ?? [];
+      const odd = warnings.length > 0 ? { warnings } : {};
+      return { id: imageId, sha256: metadata.sha256, mediaType, byteSize, width, height, ...odd };
     },
     async read(tenantId, imageId) {
       const key = imageKey(tenantId, imageId);
@@ -57,6 +60,12 @@ const mediaTypes: readonly (string | undefined)[] = [
   "image/webp",
   "image/gif",
 ] satisfies StoredImage["mediaType"][];
+
+const imageWarnings: readonly string[] = ["END_MARKER_MISSING"] satisfies ImageWarning[];
+
+function isWarning(text: string): text is ImageWarning {
+  return imageWarnings.includes(text);
+}
 
 function isMediaType(type: string | undefined): type is StoredImage["mediaType"] {
   return mediaTypes.includes(type);

@@ -13,6 +13,8 @@ import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { silenceShownMs, workerCounts } from "../../core/model-status.ts";
 import type { Tracing } from "../../core/tracing.ts";
+import { decodeWhole } from "../../images/decode-whole.ts";
+import { restrictLoaders } from "../../images/loaders.ts";
 import { deliver } from "../deliver.ts";
 import { fetchPublished } from "../fetch-published.ts";
 import { beatsOf, mainThread, startHeartbeat, type WatchedPart } from "../heartbeat.ts";
@@ -139,6 +141,7 @@ async function openGateway(
     processes: () => ProcessHealth | null;
   },
 ): Promise<Listening> {
+  restrictLoaders();
   const gateway = await createGateway({
     ports,
     secret: ports.secret,
@@ -147,6 +150,7 @@ async function openGateway(
     work: config,
     openWaitsPerKey: config.openWaitsPerKey,
     trustedProxies: config.trustedProxies,
+    decode: decodeWhole,
     log,
     tracing,
     onRequest: metrics.request,

@@ -1,9 +1,9 @@
 import { AppError } from "../../core/errors.ts";
 import { exactName, findModels, keyOf, resolveModel } from "../../core/model-names.ts";
 import type { Engine, ModelInfo, Models } from "../../core/ports.ts";
+import { restrictLoaders } from "../../images/loaders.ts";
 import { type Hosting, openHosting, type Use } from "../hosting.ts";
 import { answer } from "./answer.ts";
-import { restrictLoaders } from "./pixels.ts";
 import { filesBytes, loadResident, type ResidentModel } from "./resident.ts";
 import { see } from "./see.ts";
 

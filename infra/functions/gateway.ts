@@ -6,6 +6,8 @@ import type {
 import { refusal } from "../../api/refusal.ts";
 import { createGateway, type Gateway } from "../../api/server.ts";
 import type { Queue } from "../../core/ports.ts";
+import { decodeWhole } from "../../images/decode-whole.ts";
+import { restrictLoaders } from "../../images/loaders.ts";
 import { connectCloud } from "./connect.ts";
 import { requestOf, resultOf } from "./http-event.ts";
 import { openKick } from "./kick.ts";
@@ -36,6 +38,7 @@ function open(): Promise<Gateway> {
 }
 
 async function openGateway(): Promise<Gateway> {
+  restrictLoaders();
   const { config, ports, secret, log } = await connectCloud();
   const kick = openKick(log);
   const queue: Queue = {
@@ -53,6 +56,7 @@ async function openGateway(): Promise<Gateway> {
     work: config,
     openWaitsPerKey: config.openWaitsPerKey,
     trustedProxies: config.trustedProxies,
+    decode: decodeWhole,
     log,
     graphiql: false,
   });

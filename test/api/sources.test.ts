@@ -76,3 +76,35 @@ test.each(["url", "base64"])(
     }
   },
 );
+
+test("a JPEG without its end marker is taken, and the image says so, again and again", async () => {
+  const gateway = await startForTest();
+  const jpeg = await sharp(await picture())
+    .jpeg()
+    .toBuffer();
+  const query = `mutation ($input: RunCreateInput!) {
+    runCreate(input: $input) { run { image { id warnings } } userErrors { code } }
+  }`;
+  const taken = async (bytes: Buffer) => {
+    const input = await runInput({ source: { base64: bytes.toString("base64") } });
+    return (await gateway.ask(query, { input })).body.data.runCreate.run.image.warnings;
+  };
+  expect(await taken(jpeg)).toEqual([]);
+  expect(await taken(jpeg.subarray(0, -2))).toEqual(["END_MARKER_MISSING"]);
+  expect(await taken(jpeg.subarray(0, -2))).toEqual(["END_MARKER_MISSING"]);
+});
+
+test("base64 that is empty, or encodes an image twice, is told what is wrong", async () => {
+  const gateway = await startForTest();
+  const once = (await picture()).toString("base64");
+  const errorOf = async (base64: string) => {
+    const input = await runInput({ source: { base64 } });
+    return (await gateway.ask(runCreate, { input })).body.data.runCreate.userErrors[0];
+  };
+  expect(await errorOf("")).toMatchObject({ code: "INVALID", message: "There is nothing in it." });
+  expect(await errorOf(Buffer.from(once).toString("base64"))).toMatchObject({
+    code: "SOURCE_UNSUPPORTED",
+    message: expect.stringContaining("base64 once more"),
+    fix: "Encode the file's bytes once.",
+  });
+});

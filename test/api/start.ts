@@ -9,6 +9,7 @@ import { listen } from "../../api/http.ts";
 import { createGateway, type GatewayOptions } from "../../api/server.ts";
 import type { Ports } from "../../core/ports.ts";
 import { mintKey } from "../../core/tenant.ts";
+import { decodeWhole } from "../../images/decode-whole.ts";
 import { grantOf } from "../core/new-key.ts";
 import { picture } from "../picture.ts";
 
@@ -66,6 +67,7 @@ export async function startGateway(
     secret,
     publicUrl: options.graphiql ? `http://127.0.0.1:${port}` : "http://vedere.test",
     fetch: {},
+    decode: decodeWhole,
     log,
     graphiql: false,
     ...options,

@@ -56,6 +56,12 @@ export function imagesContract(name: string, open: (clock: Clock) => Promise<Ope
       expect(Buffer.from((await images.read("ten_1", "img_1")) ?? [])).toEqual(bytes);
     });
 
+    test("what was odd about a file is kept with the image", async () => {
+      const odd: StoredImage = { ...image, id: "img_2", warnings: ["END_MARKER_MISSING"] };
+      await images.put("ten_1", odd, bytes);
+      expect(await store.elsewhere.get("ten_1", "img_2")).toEqual(odd);
+    });
+
     test("another tenant's image is as if it were not there", async () => {
       await images.put("ten_1", image, bytes);
       expect(await images.get("ten_2", "img_1")).toBeNull();

@@ -18,6 +18,7 @@ import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
 import { createGateway, type Gateway } from "../../api/server.ts";
 import type { Engine } from "../../core/ports.ts";
 import { mintKey } from "../../core/tenant.ts";
+import { decodeWhole } from "../../images/decode-whole.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import { runWorker } from "../../inference/worker.ts";
 import { grantOf } from "../core/new-key.ts";
@@ -54,6 +55,7 @@ beforeAll(async () => {
     secret,
     publicUrl: "http://127.0.0.1:1",
     fetch: {},
+    decode: decodeWhole,
     log,
     graphiql: false,
   });

@@ -1,7 +1,8 @@
 import { crc32 } from "node:zlib";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Pixels, readPixels, restrictLoaders } from "../../../inference/florence2/pixels.ts";
+import { restrictLoaders } from "../../../images/loaders.ts";
+import { type Pixels, readPixels } from "../../../inference/florence2/pixels.ts";
 import { picture } from "./fixtures.ts";
 
 const format = {

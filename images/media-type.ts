@@ -3,7 +3,7 @@ import type { StoredImage } from "../core/run.ts";
 /** What a file is by its first bytes: a type that is taken, or the name of one that is not. The declared type and the name never count. */
 export function sniffMediaType(
   bytes: Uint8Array,
-): { mediaType: StoredImage["mediaType"] } | { mediaType: null; looksLike: string } {
+): { mediaType: StoredImage["mediaType"] } | { mediaType: null; looksLike: string; fix?: string } {
   const head = Buffer.from(
     bytes.buffer,
     bytes.byteOffset,
@@ -14,7 +14,19 @@ export function sniffMediaType(
   const looksLike =
     knownOthers.find(({ marks }) => bears(head, marks))?.name ??
     knownTexts.find(({ pattern }) => pattern.test(head))?.name;
-  return { mediaType: null, looksLike: looksLike ?? "no image that is known here" };
+  if (looksLike) return { mediaType: null, looksLike };
+  if (bytes.byteLength > 0 && sniffMediaType(decodedHead(head)).mediaType !== null)
+    return {
+      mediaType: null,
+      looksLike: "an image encoded as base64 once more",
+      fix: "Encode the file's bytes once.",
+    };
+  return { mediaType: null, looksLike: "no image that is known here" };
+}
+
+/** What a head of base64 text stands for; empty if it is none, so that the search ends. */
+function decodedHead(head: string): Uint8Array {
+  return /^[A-Za-z0-9+/\s]+=*\s*$/.test(head) ? Buffer.from(head, "base64") : new Uint8Array(0);
 }
 
 /** SVG may begin with a declaration and comments. */
@@ -55,6 +67,7 @@ const knownTexts: readonly { pattern: RegExp; name: string }[] = [
   { pattern: /^\s*(<!doctype html|<html)/i, name: "an HTML page" },
   { pattern: /^\s*<\?xml/, name: "XML" },
   { pattern: /^\s*[{[]/, name: "JSON" },
+  { pattern: /^data:/, name: "the text of a data: URL" },
 ];
 
 function bears(head: string, marks: Marks): boolean {
