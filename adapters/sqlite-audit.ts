@@ -1,5 +1,5 @@
 import type { Audit, AuditEntry, AuditFilter } from "../core/audit.ts";
-import { cursorOf, placeBehind } from "./cursor.ts";
+import { cursorOf, type Place, placeBehind } from "./cursor.ts";
 import { diskError } from "./disk.ts";
 import { connectTo, type Row, type Sqlite, text } from "./sqlite.ts";
 
@@ -10,17 +10,16 @@ export function sqliteAudit(sqlite: Sqlite): Audit {
       appendEntry(sqlite, entry);
     },
     async list({ first, after, ...filter }) {
-      const place = placeBehind(after);
+      const place = earlierOf(placeBehind(after), filter.to);
       const given = columnsOf(filter);
       const equal = given.map(({ column }) => `${column} = ? AND `).join("");
       const rows = sqlite.all(
-        `SELECT data FROM audit_log WHERE ${equal}(at, id) < (?, ?) AND at >= ? AND at < ?
+        `SELECT data FROM audit_log WHERE ${equal}(at, id) < (?, ?) AND at >= ?
          ORDER BY at DESC, id DESC LIMIT ?`,
         ...given.map(({ value }) => value),
         place.createdAt,
         place.id,
         filter.from ?? 0,
-        filter.to ?? Number.MAX_SAFE_INTEGER,
         first + 1, // the one beyond the page tells whether there is another
       );
       return {
@@ -73,6 +72,11 @@ export function appendToDatabase(path: string, entry: AuditEntry): void {
   } finally {
     db.close();
   }
+}
+
+/** One bound alone is where SQLite begins to read; a second one, it would look for entry by entry. */
+function earlierOf(place: Place, to: number | null): Place {
+  return to !== null && to <= place.createdAt ? { createdAt: to, id: "" } : place;
 }
 
 /** Each has an index by age; SQLite takes the best of them. */
