@@ -35,7 +35,8 @@ export function partsOf(
   ];
 }
 
-function startAtOrBefore(at: number, grain: SumGrain): number {
+/** The first instant of the grain that an instant lies in. */
+export function startAtOrBefore(at: number, grain: SumGrain): number {
   return grain === "month" ? monthOf(at).from : Math.floor(at / lengthMs[grain]) * lengthMs[grain];
 }
 

@@ -1,6 +1,7 @@
 import { crc32 } from "node:zlib";
 import type { Charge, Usage } from "../../core/charge.ts";
 import type { Run } from "../../core/run.ts";
+import { partsOf, type SpanPart, type SumGrain, startAtOrBefore } from "../../core/usage-span.ts";
 import {
   type DynamoTable,
   type Item,
@@ -12,11 +13,12 @@ import {
   type Write,
 } from "./dynamo-table.ts";
 
-const hourMs = 3_600_000;
-/** Runs that end at the same time would call each other off at one sum. */
-const sumsPerHour = 8;
+/** What sums are kept for, the widest first. A minute's would be another write for each run, to spare few rows. */
+const grains = ["month", "day", "hour"] as const;
+/** Runs that end at the same time would call each other off at one sum, so a sum is kept in so many parts. */
+const shards = 8;
 
-/** The sums that are kept for each hour. */
+/** What each sum holds. */
 const summed = [
   "runs",
   "tasks",
@@ -25,7 +27,7 @@ const summed = [
   "cost",
 ] as const satisfies readonly (keyof Usage)[];
 
-/** The ledger's rows of one run, which are written once, and the sums of their hour, in the transaction of the run's end. */
+/** The ledger's rows of one run, which are written once, and the sums of its hour, day and month (UTC), in the transaction of the run's end. */
 export function ledgerWrites(
   { name: TableName }: DynamoTable,
   run: Run,
@@ -34,7 +36,12 @@ export function ledgerWrites(
   const { tenantId, id, finishedAt } = run;
   if (charges.length === 0 || finishedAt === null) return [];
   const usage = usageOf([charges]);
-  const hour = Math.floor(finishedAt / hourMs) * hourMs;
+  const shard = String(crc32(id) % shards); // the same of all grains: who collides at one has lost the others too
+  const add = {
+    UpdateExpression: `ADD ${summed.map((name) => `#${name} :${name}`).join(", ")}`,
+    ExpressionAttributeNames: Object.fromEntries(summed.map((name) => [`#${name}`, name])),
+    ExpressionAttributeValues: Object.fromEntries(summed.map((name) => [`:${name}`, usage[name]])),
+  };
   return [
     {
       Put: {
@@ -46,43 +53,30 @@ export function ledgerWrites(
         },
       },
     },
-    {
+    ...grains.map((grain) => ({
       Update: {
         TableName,
-        Key: { pk: sumsOf(tenantId), sk: instantKey(hour, String(crc32(id) % sumsPerHour)) },
-        UpdateExpression: `ADD ${summed.map((name) => `#${name} :${name}`).join(", ")}`,
-        ExpressionAttributeNames: Object.fromEntries(summed.map((name) => [`#${name}`, name])),
-        ExpressionAttributeValues: Object.fromEntries(
-          summed.map((name) => [`:${name}`, usage[name]]),
-        ),
+        Key: {
+          pk: sumsOf(tenantId, grain),
+          sk: instantKey(startAtOrBefore(finishedAt, grain), shard),
+        },
+        ...add,
       },
-    },
+    })),
   ];
 }
 
-/** The sums of a span: whole hours from their sums, what is left at both ends from the rows. So a month takes some 6,000 short items. */
+/** The sums of a span: whole months, days and hours from their sums, what is left at both ends from the rows. A month takes 8 items. */
 export async function readUsage(
   table: DynamoTable,
   tenantId: string,
-  { from, to }: { from: number; to: number },
+  span: { from: number; to: number },
 ): Promise<Usage> {
-  const [firstHour, lastHour] = [
-    Math.ceil(from / hourMs) * hourMs,
-    Math.floor(to / hourMs) * hourMs,
-  ];
-  if (firstHour >= lastHour) return usageOf(await readRows(table, tenantId, { from, to }));
-  const [before, hours, after] = await Promise.all([
-    readRows(table, tenantId, { from, to: firstHour }),
-    queryItems(table, {
-      partition: sumsOf(tenantId),
-      after: instantKey(firstHour),
-      before: instantKey(lastHour),
-    }),
-    readRows(table, tenantId, { from: lastHour, to }),
-  ]);
-  const ends = usageOf([...before, ...after]);
+  const parts = await Promise.all(
+    partsOf(span, grains).map((part) => readPart(table, tenantId, part)),
+  );
   const sum = (name: (typeof summed)[number]) =>
-    hours.reduce((total, item) => total + number(item, name), ends[name]);
+    parts.flat().reduce((total, usage) => total + usage[name], 0);
   return {
     runs: sum("runs"),
     tasks: sum("tasks"),
@@ -90,6 +84,26 @@ export async function readUsage(
     tokens: sum("tokens"),
     cost: sum("cost"),
   };
+}
+
+async function readPart(
+  table: DynamoTable,
+  tenantId: string,
+  { grain, from, to }: SpanPart,
+): Promise<Usage[]> {
+  if (grain === null) return [usageOf(await readRows(table, tenantId, { from, to }))];
+  const items = await queryItems(table, {
+    partition: sumsOf(tenantId, grain),
+    after: instantKey(from),
+    before: instantKey(to),
+  });
+  return items.map((item) => ({
+    runs: number(item, "runs"),
+    tasks: number(item, "tasks"),
+    encodings: number(item, "encodings"),
+    tokens: number(item, "tokens"),
+    cost: number(item, "cost"),
+  }));
 }
 
 async function readRows(
@@ -124,6 +138,6 @@ function rowsOf(tenantId: string): string {
   return keyOf("CHARGES", tenantId);
 }
 
-function sumsOf(tenantId: string): string {
-  return keyOf("SUMS", tenantId);
+function sumsOf(tenantId: string, grain: SumGrain): string {
+  return keyOf("SUMS", tenantId, grain);
 }

@@ -10,7 +10,7 @@ import type { CreateTableCommandInput } from "@aws-sdk/client-dynamodb";
  * | RUN#tenant#run               | DELIVERY#delivery   | that this delivery tells of the run                        |
  * | IDEMPOTENCY#tenant#key       | IDEMPOTENCY         | the run that was created with a key                        |
  * | CHARGES#tenant               | instant#run         | the ledger: the charged tasks of a run                     |
- * | SUMS#tenant                  | hour#shard          | the sums of the ledger's hour                              |
+ * | SUMS#tenant#grain            | start#shard         | the sums of the ledger by hour, day and month              |
  * | OUTBOX#shard                 | instant#event       | an event that waits for its deliveries                     |
  * | ENDPOINTS#tenant             | endpoint            | a webhook endpoint                                         |
  * | DELIVERY#tenant#delivery     | DELIVERY            | a delivery                                                 |

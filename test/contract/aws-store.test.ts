@@ -9,6 +9,7 @@ import { type DynamoTable, dynamoTable } from "../../adapters/aws/dynamo-table.t
 import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
 import { dynamoWebhooks } from "../../adapters/aws/dynamo-webhooks.ts";
 import { nobody } from "../../adapters/aws/sqs-wake.ts";
+import { answered } from "../core/answered.ts";
 import { newRun } from "../core/new-run.ts";
 import { auditContract } from "./audit.ts";
 import { awsConfig } from "./aws-emulators.ts";
@@ -88,6 +89,31 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
     expect(await elsewhere.idleSince({ isIdle: true, now: 160 })).toBe(100);
     expect(await fleet.idleSince({ isIdle: false, now: 220 })).toBeNull();
     expect(await elsewhere.idleSince({ isIdle: true, now: 280 })).toBe(280);
+  });
+
+  test("usage of a month reads its sum, not the sums of its hours", async () => {
+    const table = dynamoTable(second, await emulator.createTable());
+    const runs = dynamoRuns(table, kept);
+    const month = { from: Date.UTC(2026, 3, 1), to: Date.UTC(2026, 4, 1) };
+    for (let i = 0; i < 60; i += 1) {
+      const run = newRun({ id: `run_${i}` });
+      await runs.create(run, null);
+      const tasks = run.tasks.map((task) => ({ ...task, outcome: answered(3) }));
+      const finishedAt = month.from + i * 11 * 3_600_000;
+      await runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt, tasks });
+    }
+    let items = 0;
+    table.client.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        items += (result.output as { ScannedCount?: number }).ScannedCount ?? 0;
+        return result;
+      },
+      { step: "initialize" },
+    );
+    expect(await runs.usage("ten_1", month)).toMatchObject({ runs: 60 });
+    expect(items).toBeGreaterThan(0);
+    expect(items).toBeLessThanOrEqual(8);
   });
 
   test("a long run is packed and reads back; one that is too long to be stored is refused with what to do", async () => {

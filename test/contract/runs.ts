@@ -220,6 +220,39 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         }
       });
 
+      test("sums are the ledger's for odd spans: months, days, hours and pieces of them", async () => {
+        const ends = [
+          ...["2024-01-31T23:59:59.999Z", "2024-02-01T00:00:00.000Z", "2024-02-28T23:59:59.999Z"],
+          ...["2024-02-29T00:00:00.000Z", "2024-02-29T13:37:01.234Z", "2024-03-01T00:00:00.000Z"],
+          ...["2024-03-31T22:59:59.999Z", "2024-12-31T23:59:59.999Z", "2025-01-01T00:00:00.000Z"],
+          ...["2025-01-01T00:59:59.999Z", "2025-01-02T00:00:00.001Z", "2025-06-30T12:00:00.000Z"],
+        ].map((text) => Date.parse(text));
+        for (const [i, at] of ends.entries()) {
+          const run = await create({ id: `run_${i}`, tenantId: i % 4 ? "ten_1" : "ten_2" });
+          expect(await runs.replace(finish(run, at))).toBe(true);
+        }
+        const hour = 3_600_000;
+        const edges = ends.flatMap((at) => [
+          ...[at - 1, at, at + 1],
+          ...[Math.floor(at / hour) * hour, Math.ceil(at / (24 * hour)) * 24 * hour],
+        ]);
+        const spans = [0, ...edges].flatMap((from, i) =>
+          [...edges.slice(i), 4_102_444_800_000]
+            .filter((_, j) => (i + j) % 14 === 0)
+            .map((to) => ({ from, to })),
+        );
+        expect(spans.length).toBeGreaterThan(100);
+        for (const { from, to } of spans) {
+          const inside = ends.filter((at, i) => i % 4 && at >= from && at < to).length;
+          const expected = { runs: inside, tasks: 2 * inside, encodings: inside };
+          expect(await store.elsewhere.usage("ten_1", { from, to }), `${from} to ${to}`).toEqual({
+            ...expected,
+            tokens: 21 * inside,
+            cost: cost * inside,
+          });
+        }
+      });
+
       test("of many runs that end at once, each is counted", async () => {
         const created = await Promise.all(
           Array.from({ length: 20 }, (_, i) => create({ id: `run_${i}` })),
