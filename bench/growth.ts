@@ -1,7 +1,8 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { type FilledStore, fillStores } from "./growth/filled-store.ts";
-import { type Operation, operations } from "./growth/operations.ts";
+import type { Operation } from "./growth/operation.ts";
+import { operations } from "./growth/operations.ts";
 
 // Whether anything that the service does with its store grows with the number of finished runs: every root field of the
 // schema, at three sizes in turns. Exits 1 if one takes more than twice as long at the largest as at the smallest.

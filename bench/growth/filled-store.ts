@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readConfig } from "../../adapters/config.ts";
 import { type Connection, connect } from "../../adapters/connect.ts";
 import { createGateway, type Gateway } from "../../api/server.ts";
+import { decodeWhole } from "../../images/decode-whole.ts";
 import { copyRuns, type StoredRun } from "./copy-runs.ts";
 import { graphqlRequest, makeSeed, type Seed } from "./seed.ts";
 
@@ -45,6 +46,7 @@ export async function fillStores(sizes: readonly number[]): Promise<FilledStore[
     const ports = await connect(readConfig({}, { dataDir, publicUrl: origin }));
     const gateway = await createGateway({
       ...{ ports, secret: ports.secret, publicUrl: origin, fetch: {}, work, graphiql: false },
+      decode: decodeWhole,
       log: { info() {}, error: (fields, message) => console.error(message, fields) },
     });
     const close = async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mintWebhookSecret } from "../../core/webhook-secret.ts";
 import type { Data, FilledStore } from "./filled-store.ts";
-import type { Operation } from "./operations.ts";
+import type { Operation } from "./operation.ts";
 
 const tasks = [{ caption: {} }, { readText: {} }];
 const url = "https://hooks.example.com/other";

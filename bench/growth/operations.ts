@@ -1,15 +1,7 @@
-import type { FilledStore } from "./filled-store.ts";
 import { mutations } from "./mutations.ts";
+import type { Operation } from "./operation.ts";
 import { others } from "./others.ts";
 import { queries } from "./queries.ts";
-
-/** What is measured at each size. */
-export interface Operation {
-  /** The root field of the schema, with what is asked of it where that matters; or another part of the service. */
-  readonly name: string;
-  /** Readies one measurement, which is not timed itself; what it returns is. */
-  prepare(store: FilledStore): Promise<() => Promise<unknown>>;
-}
 
 /** Every root field of the schema, some in several ways, and what else the service does with its store. */
 export const operations: readonly Operation[] = [...queries, ...mutations, ...others];

@@ -4,7 +4,7 @@ import type { RunTask } from "../../core/run.ts";
 import { sweep } from "../../core/sweep.ts";
 import { deliveriesOf } from "../../core/webhook.ts";
 import type { FilledStore } from "./filled-store.ts";
-import type { Operation } from "./operations.ts";
+import type { Operation } from "./operation.ts";
 import { graphqlRequest } from "./seed.ts";
 
 async function newRun(store: FilledStore): Promise<string> {

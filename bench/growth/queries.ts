@@ -1,6 +1,6 @@
 import { cursorOf } from "../../adapters/cursor.ts";
 import type { FilledStore } from "./filled-store.ts";
-import type { Operation } from "./operations.ts";
+import type { Operation } from "./operation.ts";
 
 const run = `id status createdAt startedAt finishedAt image { id sha256 } model { id } metadata
   tasks { name raw remainder finish error { code } timings { tokens } provenance { revision files { path } } }`;

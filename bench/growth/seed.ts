@@ -15,6 +15,7 @@ import {
 } from "../../core/webhook.ts";
 import { afterAttempt, claimed } from "../../core/webhook-schedule.ts";
 import { mintWebhookSecret, seal } from "../../core/webhook-secret.ts";
+import { decodeWhole } from "../../images/decode-whole.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import { runWorker } from "../../inference/worker.ts";
 
@@ -85,6 +86,7 @@ async function answeredRun(ports: Connection, { key }: { key: string }, image: U
   const gateway = await createGateway({
     ...{ ports, secret: ports.secret, publicUrl: "http://127.0.0.1:1", fetch: {}, log },
     graphiql: false,
+    decode: decodeWhole,
   });
   const input = {
     source: { base64: Buffer.from(image).toString("base64") },
