@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { lstatSync, mkdirSync } from "node:fs";
 import { link, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { AppError } from "../core/errors.ts";
+import { AppError, type ErrorCode } from "../core/errors.ts";
 
 /**
  * Writes a file so that after a crash or a power loss it is there whole or not at all; an older file of that path is replaced. If the
- * body throws, nothing is kept and its error is passed on. Throws AppError INTERNAL where the disk refuses.
+ * body throws, nothing is kept and its error is passed on. Throws AppError, as `diskError` has it, where the disk refuses.
  */
 export async function writeFileDurably(path: string, body: Body): Promise<void> {
   await writeDraft(path, body, (draft) => rename(draft, path));
@@ -82,13 +82,16 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** An error of the file system or of SQLite as what it means to whoever runs the service (AppError INTERNAL); any other error unchanged. */
+/**
+ * An error of the file system or of SQLite as what it means to whoever runs the service: AppError STORE_UNAVAILABLE where the disk is full, read-only
+ * or broken, INTERNAL for the rest; any other error unchanged.
+ */
 export function diskError(error: unknown, path: string): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (typeof code !== "string") return error;
   const known = meanings.find(({ codes }) => codes.test(code));
   return known
-    ? new AppError("INTERNAL", `${known.message} ${path} (${code}).`, {
+    ? new AppError(known.code ?? "INTERNAL", `${known.message} ${path} (${code}).`, {
         fix: known.fix,
         cause: error,
       })
@@ -106,14 +109,21 @@ export function damaged(path: string, reason: string, cause?: unknown): AppError
 const restoreIt =
   "Stop the service and put a backup in its place: `vedere restore BACKUP --data DIR --force` moves what is there aside. Without a backup, move the file away with its -wal and -shm; the service then starts empty.";
 
-const meanings = [
+const meanings: readonly {
+  readonly codes: RegExp;
+  readonly code?: ErrorCode;
+  readonly message: string;
+  readonly fix: string;
+}[] = [
   {
     codes: /^(ENOSPC|EDQUOT|EFBIG|SQLITE_FULL)$/,
+    code: "STORE_UNAVAILABLE",
     message: "The disk is full at",
     fix: "Free some space there, or choose another folder with VEDERE_DATA.",
   },
   {
     codes: /^(EACCES|EPERM|EROFS|SQLITE_READONLY(_.*)?|SQLITE_CANTOPEN(_.*)?|SQLITE_PERM)$/,
+    code: "STORE_UNAVAILABLE",
     message: "This process may not write to",
     fix: "Give its user write permission there and see that the file system is not read-only, or choose another folder with VEDERE_DATA.",
   },
@@ -129,6 +139,7 @@ const meanings = [
   },
   {
     codes: /^(EIO|SQLITE_IOERR(_.*)?)$/,
+    code: "STORE_UNAVAILABLE",
     message: "The disk failed while reading or writing",
     fix: "Look for disk errors in the system's log and see that the folder is still mounted on a disk of this machine. Then start again; if it stays, restore a backup with `vedere restore`.",
   },
@@ -142,7 +153,7 @@ const meanings = [
     message: "Too many files are open at",
     fix: "Raise the limit of open files (`ulimit -n`) of this process.",
   },
-] as const;
+];
 
 /** A rename is durable once its folder is; Windows cannot open folders and needs no such call. */
 export async function syncFolder(folder: string): Promise<void> {

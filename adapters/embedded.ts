@@ -5,6 +5,7 @@ import type { Clock } from "../core/ports.ts";
 import { openBell } from "./bell.ts";
 import type { Config } from "./config.ts";
 import { makeFolder } from "./disk.ts";
+import { embeddedProbe } from "./embedded-probe.ts";
 import { fileImages } from "./file-images.ts";
 import { openSqlite, type Sqlite } from "./sqlite.ts";
 import { sqliteAudit } from "./sqlite-audit.ts";
@@ -33,6 +34,7 @@ export function openEmbedded(
     webhooks: sqliteWebhooks(sqlite, bell, clock),
     queue: sqliteQueue(sqlite, bell, clock),
     registry: sqliteModels(sqlite),
+    probe: embeddedProbe(sqlite, dataDir),
     ...fileImages(sqlite, clock, { folder: dataDir, publicUrl, secret }),
     async close() {
       bell.close();

@@ -263,4 +263,11 @@ export const migrations: readonly string[] = [
   -- The key that asked for the upload; null for those of older releases.
   ALTER TABLE uploads ADD COLUMN key_id TEXT;
   `,
+  `
+  -- What readiness writes: one row at a time.
+  CREATE TABLE probes (
+    id INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -30,7 +30,7 @@ const applicationId = 0x56444552;
 
 /**
  * Opens a database file, or ":memory:", and brings its tables up to date; any number of processes may do so at
- * once. Throws AppError INTERNAL if the disk is full or read-only or the file is damaged, locked or no database;
+ * once. Throws AppError STORE_UNAVAILABLE if the disk is full or read-only; INTERNAL if the file is damaged, locked or no database;
  * SETTING_INVALID if a newer release or another program wrote the file. A file that is refused stays as it is.
  */
 export function openSqlite(path: string): Sqlite {

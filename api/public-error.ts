@@ -33,8 +33,14 @@ export function publicError(
     return { message: withoutDetails(error.message), ...where, extensions: { code, ...bound } };
   }
   log.error({ requestId, ...where, err: cause ?? error }, "a resolver failed");
+  if (cause instanceof AppError && cause.code === "STORE_UNAVAILABLE")
+    return { message: storeUnavailable, ...where, extensions: { code: cause.code, requestId } };
   return { message: "Internal error", ...where, extensions: { code: "INTERNAL", requestId } };
 }
+
+/** Without the error's own words, which name files of this machine; /readyz and the log tell them. */
+export const storeUnavailable =
+  "Nothing can be stored at the moment. Try again later; the operator sees the reason at /readyz.";
 
 function placeOf({
   locations,

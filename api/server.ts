@@ -16,9 +16,10 @@ import { answerAsEvents } from "./event-stream.ts";
 import type { FetchSettings } from "./fetch-image.ts";
 import { graphiqlPage } from "./graphiql/serve.ts";
 import { startGraphqlServer } from "./graphql.ts";
-import { answerReadiness, type ProcessHealth } from "./health.ts";
+import { type ProcessHealth, readinessOf } from "./health.ts";
 import { openWaits } from "./open-waits.ts";
 import { isFromBrowser, isOfThisMachine } from "./origin.ts";
+import { storeUnavailable } from "./public-error.ts";
 import { refusal } from "./refusal.ts";
 import { isJson, readGraphqlRequest, refuseMediaType } from "./request-body.ts";
 import { buildGatewaySchema } from "./schema.ts";
@@ -99,6 +100,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const headers = answerHeaders(publicUrl);
   const work = { ...noWorkLimits, ...options.work };
   const tracing = options.tracing ?? noTracing;
+  const readiness = readinessOf(ports, log);
   const waits = openWaits(ports, {
     perKeyMax: options.openWaitsPerKey ?? limits.openWaitsPerKey,
     onFault: (err, keyId) =>
@@ -120,7 +122,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (path === "/graphql" || path === "/graphql/stream")
       return answerTraced(request, path, { peer, trail });
     if (path === "/healthz") return Response.json({ status: "ok" });
-    if (path === "/readyz") return answerReadiness(ports, log, options.processes?.() ?? null);
+    if (path === "/readyz") return readiness(options.processes?.() ?? null);
     if (path.startsWith(uploadPath) && ports.uploads) return takeUpload(request, ports.uploads);
     const page = pages?.isOpenTo(request, peer.address)
       ? await (path === sessionPath
@@ -232,6 +234,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const startedAt = ports.clock.now();
       const response = await route(request, peer, trail).catch((err: unknown) => {
         log.error({ requestId, err }, "a request failed");
+        if (err instanceof AppError && err.code === "STORE_UNAVAILABLE")
+          return refusal(503, err.code, storeUnavailable);
         return Response.json(
           { errors: [{ message: "Internal error", extensions: { code: "INTERNAL", requestId } }] },
           { status: 500 },

@@ -10,6 +10,7 @@ import type { Config } from "../adapters/config.ts";
 import { connect } from "../adapters/connect.ts";
 import { packageRoot } from "../adapters/package-root.ts";
 import { listSupportedBackends, env as onnxRuntime } from "../inference/onnx-runtime.ts";
+import { checkDatabase } from "./database-check.ts";
 import { type Finding, type HealthCheck, ok } from "./finding.ts";
 import { checkHosting, checkModel, checkModels } from "./model-checks.ts";
 
@@ -26,6 +27,7 @@ export const healthChecks: readonly HealthCheck[] = [
   { name: "all models", look: checkModels },
   { name: "workers", look: checkHosting },
   { name: "data folder", look: checkStore },
+  { name: "database", look: (config) => checkDatabase(config) },
   { name: "disk", look: checkDisk },
   { name: "port", look: checkPort },
 ];

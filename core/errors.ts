@@ -24,6 +24,7 @@ const table = {
   MODEL_FAILED: { fault: "ours", retry: false },
   MODEL_UNAVAILABLE: { fault: "ours", retry: true },
   ATTEMPTS_EXHAUSTED: { fault: "ours", retry: false },
+  STORE_UNAVAILABLE: { fault: "ours", retry: true },
   SETTING_INVALID: { fault: "client", retry: false },
   INTERNAL: { fault: "ours", retry: true },
 } as const satisfies Record<string, { fault: "client" | "ours"; retry: boolean }>;
@@ -72,4 +73,11 @@ export function asAppError(error: unknown): AppError {
   return error instanceof AppError
     ? error
     : new AppError("INTERNAL", "Something went wrong on our side.", { cause: error });
+}
+
+/** As asAppError, in words for a tenant: those of faults of this machine name its files. */
+export function asTenantError(error: unknown): AppError {
+  const known = asAppError(error);
+  const isOfMachine = known.code === "INTERNAL" || known.code === "STORE_UNAVAILABLE";
+  return isOfMachine ? asAppError(new Error(known.message, { cause: known })) : known;
 }

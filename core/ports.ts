@@ -23,9 +23,19 @@ export interface Ports {
   readonly registry: ModelRegistry;
   /** Where the gateway itself takes uploaded bytes (embedded store); null where clients PUT to the store directly. */
   readonly uploads: UploadReceiver | null;
+  readonly probe: StorageProbe;
   /** The sessions of pages (embedded store); null if the gateway serves no page. */
   readonly sessions: Sessions | null;
   readonly clock: Clock;
+}
+
+/** Whether a run could be stored at this moment. */
+export interface StorageProbe {
+  /**
+   * Stores a little, in the place of what it stored before; what it costs does not grow with the store. Rejects as storing a run would: with
+   * AppError STORE_UNAVAILABLE where the place and the way out are known.
+   */
+  write(): Promise<void>;
 }
 
 export interface Clock {

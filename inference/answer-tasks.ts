@@ -1,4 +1,4 @@
-import { asAppError, type ErrorCode } from "../core/errors.ts";
+import { asAppError, asTenantError, type ErrorCode } from "../core/errors.ts";
 import type { Engine, EngineAnswer, Sight } from "../core/ports.ts";
 import type { ImageTimings, TaskErrorCode, TaskOutcome } from "../core/run.ts";
 import type { Size } from "../schema/geometry.ts";
@@ -189,6 +189,7 @@ const shown: Partial<Record<ErrorCode, TaskErrorCode>> = {
 export function failed(error: unknown): TaskOutcome {
   const known = asAppError(error);
   const code = known.code === "INTERNAL" ? "MODEL_FAILED" : (shown[known.code] ?? "INTERNAL");
-  const message = known.code === "INTERNAL" ? "The model failed on this task." : known.message;
+  const message =
+    known.code === "INTERNAL" ? "The model failed on this task." : asTenantError(known).message;
   return { error: { code, message, retryable: known.retryable } };
 }

@@ -1,4 +1,4 @@
-import { asAppError } from "../core/errors.ts";
+import { asAppError, asTenantError } from "../core/errors.ts";
 import { applyChange } from "../core/lifecycle.ts";
 import { limits } from "../core/limits.ts";
 import type { HeldModel, Lease, Ports, Sight } from "../core/ports.ts";
@@ -148,7 +148,7 @@ async function answer(ports: AttemptPorts, tools: AttemptTools, work: Work): Pro
         ? "MODEL_UNAVAILABLE"
         : "INTERNAL";
     const outcomes = run.tasks.map(() => ({
-      error: { code, message: known.message, retryable: known.retryable } as const,
+      error: { code, message: asTenantError(known).message, retryable: known.retryable } as const,
     }));
     await end(ports, lease, { type: "finish", attempt: run.attempt, outcomes, imageTimings: null });
   }

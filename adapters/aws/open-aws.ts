@@ -5,6 +5,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Clock } from "../../core/ports.ts";
 import type { Config } from "../config.ts";
 import type { Store } from "../store.ts";
+import { awsProbe } from "./aws-probe.ts";
 import { dynamoAudit } from "./dynamo-audit.ts";
 import { dynamoBudgets } from "./dynamo-budgets.ts";
 import { dynamoModels } from "./dynamo-models.ts";
@@ -44,15 +45,15 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
     await close();
     throw error;
   }
+  const records = dynamoTable(dynamo, table);
+  const queue = sqsQueue(sqs, { queue: queueUrl, deadLetters: deadLettersUrl }, clock);
   return {
-    ...inTable(dynamoTable(dynamo, table), config, {
-      clock,
-      wake: sqsWake(sqs, config.awsWakeQueueUrl),
-    }),
+    ...inTable(records, config, { clock, wake: sqsWake(sqs, config.awsWakeQueueUrl) }),
+    probe: awsProbe(records, queue, clock),
     images: s3Images({ client: s3, name: bucket }, clock),
     uploads: null,
     sessions: null, // the gateway in AWS serves no page
-    queue: sqsQueue(sqs, { queue: queueUrl, deadLetters: deadLettersUrl }, clock),
+    queue,
     close,
   };
 }

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { type Config, readConfig } from "../../adapters/config.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
 import { InferenceSession } from "../../inference/onnx-runtime.ts";
+import { tellDatabaseFaults } from "../database-check.ts";
 import { describeError } from "../failure.ts";
 import type { Finding, HealthCheck } from "../finding.ts";
 import { healthChecks } from "../health-checks.ts";
@@ -25,6 +26,7 @@ export function addDoctor(program: Command): void {
     .option("--data <dir>", "the data folder (default: .vedere)")
     .option("--port <number>", "the port to look at (default: 4000)")
     .action(examine);
+  program.command("check-database", { hidden: true }).argument("<path>").action(tellDatabaseFaults);
   program.command("try-provider", { hidden: true }).argument("<name>").action(tryProvider);
 }
 

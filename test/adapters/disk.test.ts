@@ -48,12 +48,12 @@ test("a body that throws leaves nothing behind", async () => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test("a folder that may not be written to is an INTERNAL error with its path and a fix", async () => {
+test("a folder that may not be written to is a STORE_UNAVAILABLE error with its path and a fix", async () => {
   const closed = join(folder, "closed");
   mkdirSync(closed, { mode: 0o500 });
   await asOrdinaryUser(async () => {
     await expect(writeFileDurably(join(closed, "file"), [Buffer.from("x")])).rejects.toMatchObject({
-      code: "INTERNAL",
+      code: "STORE_UNAVAILABLE",
       message: expect.stringContaining(closed),
       fix: expect.stringContaining("permission"),
     });
@@ -77,7 +77,7 @@ test.each([
 ])("$code says $says, where, and what to do", ({ code, says }) => {
   const cause = Object.assign(new Error("low level"), { code });
   expect(diskError(cause, "/data")).toMatchObject({
-    code: "INTERNAL",
+    code: /full|may not write|failed/.test(says) ? "STORE_UNAVAILABLE" : "INTERNAL",
     message: expect.stringMatching(`${says}.*/data`),
     fix: expect.any(String),
     cause,

@@ -44,7 +44,7 @@ test("a transaction that fails changes nothing, and the next one works", () => {
   sqlite.close();
 });
 
-test("a full disk is an INTERNAL error with a fix, loses nothing, and is over when there is space again", () => {
+test("a full disk is a STORE_UNAVAILABLE error with a fix, loses nothing, and is over when there is space again", () => {
   const sqlite = openSqlite(path);
   const store = () =>
     sqlite.write(() =>
@@ -58,7 +58,7 @@ test("a full disk is an INTERNAL error with a fix, loses nothing, and is over wh
   sqlite.first(`PRAGMA max_page_count = ${pages ? integer(pages, "page_count") : 0}`);
   expect(store).toThrow(
     expect.objectContaining({
-      code: "INTERNAL",
+      code: "STORE_UNAVAILABLE",
       message: expect.stringContaining(path),
       fix: expect.stringContaining("space"),
     }),

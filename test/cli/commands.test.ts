@@ -192,6 +192,7 @@ test("doctor finds this machine fit, and leaves nothing behind", async () => {
     "all models",
     "workers",
     "data folder",
+    "database",
     "disk",
     "port",
   ]);

@@ -1,5 +1,6 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { awsProbe } from "../../adapters/aws/aws-probe.ts";
 import { dynamoAudit } from "../../adapters/aws/dynamo-audit.ts";
 import { dynamoBudgets } from "../../adapters/aws/dynamo-budgets.ts";
 import { fleetMemory } from "../../adapters/aws/dynamo-fleet.ts";
@@ -15,6 +16,7 @@ import { auditContract } from "./audit.ts";
 import { awsConfig } from "./aws-emulators.ts";
 import { budgetsContract } from "./budgets.ts";
 import { type DynamoDbLocal, dynamoDbIsMissing, startDynamoDb } from "./dynamodb-local.ts";
+import { probeContract } from "./probe.ts";
 import { registryContract } from "./registry.ts";
 import { runsContract } from "./runs.ts";
 import { tenantsContract } from "./tenants.ts";
@@ -47,6 +49,15 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local", () => {
   runsContract("DynamoDB", async () => {
     const { port: runs, ...rest } = await openOn((table) => dynamoRuns(table, kept));
     return { runs, ...rest };
+  });
+
+  probeContract("DynamoDB", async () => {
+    const depth = async () => ({ visible: 0, inFlight: 0, dead: 0, oldestAgeMs: 0 });
+    const { port, elsewhere, close } = await openOn((table) => ({
+      runs: dynamoRuns(table, kept),
+      probe: awsProbe(table, { depth }, clock),
+    }));
+    return { ...port, elsewhere: elsewhere.probe, close };
   });
 
   tenantsContract("DynamoDB", async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bell, openBell } from "../../adapters/bell.ts";
+import { embeddedProbe } from "../../adapters/embedded-probe.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { openSqlite, type Sqlite } from "../../adapters/sqlite.ts";
 import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
@@ -16,6 +17,7 @@ import type { Clock, UploadTarget } from "../../core/ports.ts";
 import { auditContract } from "./audit.ts";
 import { budgetsContract } from "./budgets.ts";
 import { imagesContract, uploadReceiverContract } from "./images.ts";
+import { probeContract } from "./probe.ts";
 import { queueContract } from "./queue.ts";
 import { registryContract } from "./registry.ts";
 import { runsContract } from "./runs.ts";
@@ -72,6 +74,16 @@ for (const { name, openStore } of [
     return {
       runs: sqliteRuns(here.sqlite, here.bell),
       elsewhere: sqliteRuns(there.sqlite, there.bell),
+      close,
+    };
+  });
+
+  probeContract(name, async () => {
+    const { folder, here, there, close } = openStore();
+    return {
+      probe: embeddedProbe(here.sqlite, folder),
+      elsewhere: embeddedProbe(there.sqlite, folder),
+      runs: sqliteRuns(here.sqlite, here.bell),
       close,
     };
   });

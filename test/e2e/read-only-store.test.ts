@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBell } from "../../adapters/bell.ts";
 import { readConfig } from "../../adapters/config.ts";
+import { embeddedProbe } from "../../adapters/embedded-probe.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { modelPlaces, openModels } from "../../adapters/model-folders.ts";
 import { openSqlite } from "../../adapters/sqlite.ts";
@@ -40,6 +41,7 @@ const ports = {
   ...fileImages(sqlite, clock, { folder, publicUrl: "http://127.0.0.1:1", secret }),
   models: openModels(modelPlaces(readConfig({}, { dataDir: folder })), registry.aliases),
   registry,
+  probe: embeddedProbe(sqlite, folder),
   sessions: null,
   clock,
 };
@@ -86,6 +88,15 @@ async function ask(query: string, variables: object = {}): Promise<Answer> {
   return (await gateway.handle(request, { address: "127.0.0.1" })).json() as Promise<Answer>;
 }
 
+/** What /readyz says: its status and first reason. */
+async function readiness() {
+  const response = await gateway.handle(new Request("http://gateway/readyz"), {
+    address: "127.0.0.1",
+  });
+  const { reasons } = (await response.json()) as { reasons: string[] };
+  return [response.status, reasons[0]];
+}
+
 test("while the store takes no writes, callers are told; afterwards everything goes on, and nothing was lost or doubled", async () => {
   const create =
     "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } userErrors { code } } }";
@@ -112,13 +123,19 @@ test("while the store takes no writes, callers are told; afterwards everything g
   sqlite.run("PRAGMA query_only = ON");
   const refused = await submit(99);
   expect(refused.errors).toMatchObject([
-    { message: "Internal error", extensions: { code: "INTERNAL" } },
+    {
+      message: expect.stringContaining("Nothing can be stored"),
+      extensions: { code: "STORE_UNAVAILABLE" },
+    },
   ]);
+  expect(JSON.stringify(refused)).not.toContain(folder); // that is told to whoever runs the service
+  await expect.poll(readiness).toEqual([503, expect.stringContaining(folder)]);
   expect((await ask("{ runs { edges { node { id } } } }")).data.runs.edges).toHaveLength(8); // what only reads goes on
   await pause(1_500);
   expect(errors.length).toBeGreaterThan(0);
   sqlite.run("PRAGMA query_only = OFF");
 
+  await expect.poll(readiness, { timeout: 5_000 }).toEqual([200, undefined]);
   const statuses = async () =>
     Promise.all(ids.map(async (id) => (await ports.runs.get("ten_1", id))?.status));
   await expect.poll(statuses, { timeout: 20_000 }).toEqual(ids.map(() => "SUCCEEDED"));
