@@ -17,6 +17,7 @@ import { sqliteSessions } from "./sqlite-sessions.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
 import { sqliteWebhooks } from "./sqlite-webhooks.ts";
 import type { Store } from "./store.ts";
+import { systemFault } from "./system-fault.ts";
 
 /** The store in the data folder: SQLite and files. Several processes of one machine may share it. Throws AppError SETTING_INVALID, INTERNAL. */
 export function openEmbedded(
@@ -59,8 +60,8 @@ export function prepareFolder(dataDir: string): void {
     makeFolder(resolve(dataDir));
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new AppError("SETTING_INVALID", `The data folder ${dataDir} cannot be used: ${reason}.`, {
+    const reason = systemFault(cause)?.message ?? `${String(cause)}.`;
+    throw new AppError("SETTING_INVALID", `The data folder ${dataDir} cannot be used: ${reason}`, {
       fix: "Give this process's user a folder there that it may write to, or choose another with --data or VEDERE_DATA.",
       cause,
     });

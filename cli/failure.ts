@@ -1,4 +1,5 @@
 import { CommanderError } from "commander";
+import { systemFault } from "../adapters/system-fault.ts";
 import { AppError, type ErrorCode } from "../core/errors.ts";
 
 /** A fault of the command line itself: exit code 2. */
@@ -7,7 +8,8 @@ export function usageError(message: string, fix: string): AppError {
 }
 
 const usageCodes: readonly ErrorCode[] = ["INVALID", "SETTING_INVALID"];
-const interruptedExitCode = 130; // 128 + SIGINT, as shells have it
+/** 128 + SIGINT, as shells have it. */
+export const interruptedExitCode = 130;
 
 /** Tells an error on stderr, as `error: …` and `fix: …`, and returns the exit code: 2 for wrong usage, 1 for everything else. */
 export function report(error: unknown, options: { debug: boolean }): number {
@@ -19,34 +21,13 @@ export function report(error: unknown, options: { debug: boolean }): number {
   return error instanceof AppError && usageCodes.includes(error.code) ? 2 : 1;
 }
 
-/** What to show of an error: an AppError explains itself; of the file system's the reason is known; of anything else the message is all there is. */
+/** What to show of an error: an AppError explains itself; of the system's the meaning is known; of anything else the message is all there is. */
 export function describeError(error: unknown): { message: string; fix: string | null } {
   if (error instanceof AppError) return { message: error.message, fix: error.fix };
-  const { message, code, path } = {
-    ...fields(error),
-    message: error instanceof Error ? error.message : String(error),
-  };
-  const fault = code === undefined ? undefined : fileFaults[code];
-  if (fault && path !== undefined)
-    return { message: `${path} ${fault}.`, fix: "Check the path and its permissions." };
+  const fault = systemFault(error);
+  if (fault) return fault;
+  const message = error instanceof Error ? error.message : String(error);
   return { message, fix: "Run it again with --debug to see where it happened." };
-}
-
-const fileFaults: Readonly<Record<string, string>> = {
-  ENOENT: "does not exist",
-  EISDIR: "is a folder, not a file",
-  ENOTDIR: "is no folder",
-  EACCES: "may not be opened by this user",
-  EPERM: "may not be changed by this user",
-  EROFS: "is on a read-only file system",
-};
-
-function fields(error: unknown): { code?: string; path?: string } {
-  if (!(error instanceof Error)) return {};
-  return {
-    ...("code" in error && typeof error.code === "string" ? { code: error.code } : {}),
-    ...("path" in error && typeof error.path === "string" ? { path: error.path } : {}),
-  };
 }
 
 function stackOf(error: Error): string {

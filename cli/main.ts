@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(0); // the reader has seen enough: `vedere … | head`
+  if (error.code === "EPIPE") process.exit(0); // the reader has seen enough: `vedere … | head`
+  const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;
+  process.stderr.write(
+    `error: The output cannot be written: ${reason}.\nfix: Send it to another file or disk.\n`,
+  );
+  process.exit(1);
 });
 
 try {

@@ -9,11 +9,14 @@ export function samplesFolder(): string {
   return path.join(packageRoot(), "models", "samples");
 }
 
+/** Whether a name ends as those of the formats that are read. */
+export function isImageName(name: string): boolean {
+  return /\.(jpe?g|png|webp|gif)$/i.test(name);
+}
+
 /** The images of a folder, by name; they are read when they are looked at. Throws AppError INVALID where there are none. */
 export async function picturesIn(folder: string): Promise<Picture[]> {
-  const names = (await readdir(folder))
-    .filter((name) => /\.(jpe?g|png|webp|gif)$/i.test(name))
-    .sort();
+  const names = (await readdir(folder)).filter(isImageName).sort();
   if (names.length === 0)
     throw usageError(
       `There are no images in ${folder}.`,

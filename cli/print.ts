@@ -43,8 +43,13 @@ export function percent(share: number): string {
   return `${Math.floor(share * 1_000) / 10} %`;
 }
 
+/** A text on one line, without characters that steer a terminal. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}+/gu, " ");
+}
+
 function cells({ text, score, box, note = "" }: Row): string[] {
-  const shown = text.replace(/\s*\n\s*/g, " / ").replace(/\p{Cc}+/gu, " "); // an answer must not steer the terminal
+  const shown = printable(text.replace(/\s*\n\s*/g, " / ")); // an answer must not steer the terminal
   if (!box) return [score.toFixed(2), shown];
   const place = [box.x0, box.y0, box.x1, box.y1]
     .map((value) => value.toFixed(1).padStart(6))

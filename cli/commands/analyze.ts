@@ -1,18 +1,15 @@
-import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { readConfig } from "../../adapters/config.ts";
 import { AppError } from "../../core/errors.ts";
-import { exactName } from "../../core/model-names.ts";
-import type { Engine, ModelInfo } from "../../core/ports.ts";
-import { answerTasks, type ImageAnswers, type TaskRequest } from "../../inference/answer-tasks.ts";
+import type { ModelInfo } from "../../core/ports.ts";
+import type { TaskRequest } from "../../inference/answer-tasks.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import type { Box } from "../../schema/geometry.ts";
 import type { GenerateOptions } from "../../schema/task.ts";
-import { planPictures, writePicture } from "../annotated-files.ts";
-import { report } from "../failure.ts";
+import { analyzeFiles } from "../analyze-files.ts";
+import { planPictures } from "../annotated-files.ts";
+import { imageFiles } from "../image-files.ts";
 import { findModel, openLocalModels } from "../local-models.ts";
-import { outcomeText } from "../print.ts";
-import { openProgress } from "../progress.ts";
 import { onStop } from "../stop.ts";
 import { type TaskOptions, tasksFrom, taskWords, wordOf } from "../task-options.ts";
 
@@ -31,9 +28,9 @@ export function addAnalyze(program: Command, context: { debug: () => boolean }):
     .command("analyze")
     .summary("answer tasks about images, without a server")
     .description(
-      `Answers tasks about image files in this process, without a server. An image is encoded once for all tasks.\n\nTasks: ${taskWords.join(", ")}.`,
+      `Answers tasks about image files in this process, without a server. An image is encoded once for all tasks. Of a folder it takes the images directly in it and skips all else. Results go to stdout; a line for each image that failed, and a summary at the end, to stderr. Exits 1 if any failed.\n\nTasks: ${taskWords.join(", ")}.`,
     )
-    .argument("<image...>", "JPEG, PNG, WebP or GIF files")
+    .argument("<image...>", "JPEG, PNG, WebP or GIF files, and folders of them")
     .option(
       "-t, --task <name>",
       "what to ask; repeat it for more (default: caption, detect-objects)",
@@ -92,74 +89,23 @@ async function analyze(
 ): Promise<number> {
   const config = readConfig(undefined, { dataDir: options.data, model: options.model });
   const tasks = chooseTasks(options);
-  const pictures = await planPictures(images, options.out ?? null);
+  const signal = onStop(() => {});
+  const { files, skipped } = await imageFiles(images);
+  const pictures = await planPictures(files, options.out ?? null);
   const models = await openLocalModels(config);
   const model = await findModel(models, config.model);
   refuseUnsupported(tasks, model);
-  const signal = onStop(() => {});
   const engine = openEngine({
     models,
     executionProviders: config.executionProviders,
     threads: config.threads,
   });
-  const progress = openProgress(String);
-  let exitCode = 0;
-  progress.begin(images.length);
   try {
-    for (const [i, image] of images.entries()) {
-      progress.update(i, image);
-      try {
-        const analyzed = await analyzeImage(
-          engine,
-          { image, model, tasks, picture: pictures[i] ?? null },
-          signal,
-        );
-        progress.around(() =>
-          process.stdout.write(options.json ? jsonLine(analyzed) : textOf(analyzed)),
-        );
-        if (analyzed.answers.outcomes.some((outcome) => outcome.error)) exitCode = 1;
-      } catch (error) {
-        if (signal.aborted || (error instanceof AppError && error.code === "MODEL_UNAVAILABLE"))
-          throw error;
-        exitCode = 1;
-        progress.around(() => report(error, { debug }));
-      }
-    }
+    const work = { model, tasks, files, pictures, skipped };
+    return await analyzeFiles(engine, work, { isJson: options.json === true, debug, signal });
   } finally {
-    progress.stop();
     await engine.close();
   }
-  return exitCode;
-}
-
-interface Analyzed {
-  readonly image: string;
-  readonly model: ModelInfo;
-  readonly tasks: readonly TaskRequest[];
-  /** Where the annotated picture goes, if anywhere. */
-  readonly picture: string | null;
-  readonly answers: ImageAnswers;
-}
-
-async function analyzeImage(
-  engine: Engine,
-  work: Omit<Analyzed, "answers">,
-  signal: AbortSignal,
-): Promise<Analyzed> {
-  const bytes = await readFile(work.image);
-  const answers = await answerTasks(
-    engine,
-    { model: exactName(work.model), bytes, tasks: work.tasks },
-    signal,
-  );
-  if (work.picture && answers.size) {
-    await writePicture(
-      work.picture,
-      bytes,
-      answers.outcomes.flatMap(({ result }) => result ?? []),
-    );
-  }
-  return { ...work, answers };
 }
 
 function chooseTasks(options: AnalyzeOptions): TaskRequest[] {
@@ -189,28 +135,6 @@ function refuseUnsupported(tasks: readonly TaskRequest[], model: ModelInfo): voi
       fix: `It can do ${model.tasks.map(wordOf).join(", ")}; other models may do more: \`vedere models list\`.`,
     },
   );
-}
-
-function textOf({ image, model, tasks, picture, answers }: Analyzed): string {
-  const { size, imageTimings, outcomes } = answers;
-  if (!size) return `${image}  failed: ${outcomes[0]?.error?.message ?? "unreadable"}\n\n`;
-  const taskMs = Math.max(
-    ...outcomes.map((outcome) =>
-      outcome.error ? 0 : outcome.timings.encodeMs + outcome.timings.generateMs,
-    ),
-  );
-  const ms =
-    taskMs +
-    (imageTimings ? imageTimings.decodeMs + imageTimings.pixelsMs + imageTimings.visionMs : 0);
-  const heading = `${image}  ${size.width}×${size.height}  ${model.id}  ${Math.round(ms)} ms${picture ? `  → ${picture}` : ""}\n`;
-  return `${heading}${tasks.map((task, i) => (outcomes[i] ? outcomeText(task, outcomes[i]) : "")).join("")}\n`;
-}
-
-function jsonLine({ image, model, tasks, answers }: Analyzed): string {
-  const { size, imageTimings, outcomes } = answers;
-  const answered = tasks.map(({ name }, i) => ({ name, ...outcomes[i] }));
-  const { width, height } = size ?? { width: null, height: null };
-  return `${JSON.stringify({ image, width, height, model: model.id, timings: imageTimings, tasks: answered })}\n`;
 }
 
 function collect(value: string, earlier: readonly string[] = []): string[] {
