@@ -72,6 +72,8 @@ export interface Config {
   readonly unfinishedRuns: number;
   /** Subscriptions and long polls that one key may have open at one gateway process. */
   readonly openWaitsPerKey: number;
+  /** Processes in which one gateway decodes images, outside its own. */
+  readonly decoders: number;
   /** Networks of proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
   /** After how many days the store may delete a run that has finished, and what belongs to it; null: never. In AWS only. */
@@ -139,6 +141,7 @@ const variables: Readonly<Record<keyof Config, string>> = {
   unitsPerMonth: "VEDERE_UNITS_PER_MONTH",
   unfinishedRuns: "VEDERE_UNFINISHED_RUNS",
   openWaitsPerKey: "VEDERE_OPEN_WAITS_PER_KEY",
+  decoders: "VEDERE_DECODERS",
   trustedProxies: "VEDERE_TRUSTED_PROXIES",
   retentionDays: "VEDERE_RETENTION_DAYS",
   fetchPrivate: "VEDERE_FETCH_PRIVATE",
@@ -217,6 +220,7 @@ export function readConfig(
     unitsPerSecond: read("unitsPerSecond", wholeNumber(1, 100_000_000), null),
     burstUnits: read("burstUnits", wholeNumber(1, 100_000_000), limits.burstUnits),
     unitsPerMonth: read("unitsPerMonth", wholeNumber(1, 999_999_999), null),
+    decoders: read("decoders", wholeNumber(1, 64), 2),
     trustedProxies: read("trustedProxies", networks, []),
     openWaitsPerKey: read("openWaitsPerKey", wholeNumber(1, 1_000_000), limits.openWaitsPerKey),
     unfinishedRuns: read("unfinishedRuns", wholeNumber(1, 100_000_000), limits.unfinishedRunsMax),

@@ -12,6 +12,9 @@ import type { RunWork } from "../core/run-work.ts";
 /** What a gateway counts, in Prometheus' terms. No label names a tenant: what one does is none of another's business. */
 export interface GatewayMetrics {
   request(request: { readonly path: string; readonly status: number; readonly ms: number }): void;
+  /** One image at the door: how it ended, from when it came to the decoders. */
+  decode(decode: { readonly outcome: string; readonly ms: number }): void;
+  decoders(state: { readonly waiting: number; readonly processes: number }): void;
   depth(depth: QueueDepth): void;
   /** By what workers report to the store. */
   workers(counts: { readonly reporting: number; readonly silent: number }): void;
@@ -65,6 +68,30 @@ export function openGatewayMetrics(): GatewayMetrics {
     },
     ...{ buckets: requestSeconds, registers },
   });
+  const decodes = new Counter({
+    name: "vedere_decodes_total",
+    help: "Images decoded at the door, by outcome.",
+    labelNames: ["outcome"],
+    registers,
+  });
+  const decodeTimes = new Histogram({
+    name: "vedere_decode_seconds",
+    help: "From an image's header to the end of its decoding, the wait for a process included.",
+    buckets: stageSeconds,
+    registers,
+  });
+  const waiting = new Gauge({
+    name: "vedere_decode_waiting",
+    help: "Images that wait to be decoded.",
+    registers,
+  });
+  const decoders = new Gauge({
+    name: "vedere_decoders",
+    help: "Processes that decode images.",
+    registers,
+  });
+  for (const outcome of ["decoded", "refused", "deadline", "memory", "crash"])
+    decodes.inc({ outcome }, 0);
   const messages = new Gauge({
     name: "vedere_queue_messages",
     help: "Messages of the queue.",
@@ -87,6 +114,14 @@ export function openGatewayMetrics(): GatewayMetrics {
       const known = paths.includes(path) ? path : "other";
       requests.inc({ path: known, status });
       seconds.observe({ path: known }, ms / 1_000);
+    },
+    decode({ outcome, ms }) {
+      decodes.inc({ outcome });
+      decodeTimes.observe(ms / 1_000);
+    },
+    decoders(state) {
+      waiting.set(state.waiting);
+      decoders.set(state.processes);
     },
     depth({ visible, inFlight, dead, oldestAgeMs }) {
       messages.set({ state: "visible" }, visible);

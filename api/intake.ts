@@ -37,7 +37,7 @@ export async function takeImage(context: IntakeContext, source: ImageSource): Pr
   }
 }
 
-type IntakeContext = Pick<RequestContext, "ports" | "caller" | "fetch" | "decode" | "signal">;
+type IntakeContext = Pick<RequestContext, "ports" | "caller" | "fetch" | "decode">;
 
 async function storedImage({ ports, caller }: IntakeContext, imageId: string): Promise<TakenImage> {
   const image = isLikeId(imageId) && (await ports.images.get(caller.tenantId, imageId));
@@ -105,13 +105,13 @@ function decodeBase64(text: string): Uint8Array {
 
 /** An image that this tenant has stored before is known by its bytes and not decoded again. */
 async function identify(context: IntakeContext, bytes: Uint8Array): Promise<TakenImage> {
-  const { ports, caller, decode, signal } = context;
+  const { ports, caller, decode } = context;
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const id = imageIdOf(caller.tenantId, sha256);
   const known = await ports.images.get(caller.tenantId, id);
   if (known) return { image: known, bytes: null };
   const header = checkHeader(bytes);
-  const size = await decode(bytes, header, signal);
+  const size = await decode(bytes, header);
   const { mediaType, warnings } = header;
   const odd = warnings.length > 0 ? { warnings } : {};
   return { image: { id, sha256, mediaType, byteSize: bytes.byteLength, ...size, ...odd }, bytes };

@@ -4,12 +4,8 @@ import type { Size } from "../schema/geometry.ts";
 import { isFirstFrameWhole } from "./gif-frame.ts";
 import { completed, corrupt, type ImageHeader } from "./header.ts";
 
-/** Decodes an image whose header was checked; `signal` tells that nobody waits any more. */
-export type Decode = (
-  bytes: Uint8Array,
-  header: ImageHeader,
-  signal?: AbortSignal,
-) => Promise<Size>;
+/** Decodes an image whose header was checked. */
+export type Decode = (bytes: Uint8Array, header: ImageHeader) => Promise<Size>;
 
 /**
  * Decodes an image to its end, in this process, and returns its size as it is seen, EXIF orientation

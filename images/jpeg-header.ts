@@ -79,10 +79,17 @@ const wholeScan = Uint8Array.of(0, 63, 0);
 
 /** The next marker at or behind a place; entropy-coded data, fill bytes and what else lies between are passed over, as libjpeg does. */
 function markerFrom(bytes: Uint8Array, from: number): number {
+  let plain = 0; // bytes since the last 0xFF
   for (let at = from; at + 1 < bytes.length; at += 1) {
-    if (bytes[at] !== 0xff) continue;
-    const next = bytes[at + 1];
-    if (next !== 0 && next !== 0xff) return at;
+    if (bytes[at] === 0xff) {
+      const next = bytes[at + 1];
+      if (next !== 0 && next !== 0xff) return at;
+      plain = 0;
+    } else if (plain++ === 32) {
+      at = bytes.indexOf(0xff, at) - 1; // faster, where there are few
+      if (at < 0) break;
+      plain = 0;
+    }
   }
   return bytes.length;
 }

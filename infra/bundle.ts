@@ -43,9 +43,25 @@ export function bundleFunction(
     },
     logLevel: "warning",
   });
+  if (name === "gateway") bundleDecoder(folder);
   mkdirSync(join(folder, "schema"), { recursive: true });
   copyFileSync(join(root, "schema", "schema.graphql"), join(folder, "schema", "schema.graphql"));
   if (name === "gateway" && !hasSharp) installSharp(folder);
+}
+
+/** The program of the processes that decode images, where `images/decoder-process` looks for it. */
+function bundleDecoder(folder: string): void {
+  buildSync({
+    entryPoints: [join(root, "images", "decoder.ts")],
+    outfile: join(folder, "bundle", "decoder.js"),
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "cjs",
+    minify: true,
+    external: ["sharp"],
+    logLevel: "warning",
+  });
 }
 
 function installSharp(folder: string): void {

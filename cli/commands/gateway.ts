@@ -13,8 +13,8 @@ import { createGateway } from "../../api/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { silenceShownMs, workerCounts } from "../../core/model-status.ts";
 import type { Tracing } from "../../core/tracing.ts";
-import { decodeWhole } from "../../images/decode-whole.ts";
-import { restrictLoaders } from "../../images/loaders.ts";
+import type { Decode } from "../../images/decode-whole.ts";
+import { openDecoders } from "../../images/decoders.ts";
 import { deliver } from "../deliver.ts";
 import { fetchPublished } from "../fetch-published.ts";
 import { beatsOf, mainThread, startHeartbeat, type WatchedPart } from "../heartbeat.ts";
@@ -38,6 +38,9 @@ interface GatewayOptions {
   readonly deliver: boolean;
   readonly heartbeatMs?: string;
 }
+
+/** How long requests may take that are in progress when the gateway stops: as long as an image may be decoded, and a little. */
+const graceMs = 12_000;
 
 /** A gateway never computes for long: its main thread is stuck far sooner than a worker's. */
 const watched: readonly WatchedPart[] = [
@@ -74,8 +77,10 @@ async function run(options: GatewayOptions): Promise<void> {
   const ports = await connect(config);
   const tracing = await tracingOf(config, "gateway", log);
   const metrics = openGatewayMetrics();
+  const decoders = openDecoders({ count: config.decoders, onDecode: metrics.decode });
   const deliveries = openDeliveryMetrics();
   const values = async () => {
+    metrics.decoders(decoders.state());
     metrics.depth(await ports.queue.depth());
     const now = ports.clock.now();
     metrics.workers(workerCounts(await ports.registry.reports(now - silenceShownMs), now));
@@ -95,7 +100,7 @@ async function run(options: GatewayOptions): Promise<void> {
   let endMetrics = () => {};
   try {
     const key = await localKey(ports, config.dataDir);
-    const tools = { log, metrics, tracing, processes: () => processes };
+    const tools = { log, metrics, tracing, processes: () => processes, decode: decoders.decode };
     listening = await openGateway(config, ports, tools);
     const greeting = await greet(config, ports, key);
     log.info({ url: config.publicUrl }, "listening");
@@ -119,7 +124,8 @@ async function run(options: GatewayOptions): Promise<void> {
     ]);
   } finally {
     endMetrics();
-    await listening?.close();
+    await listening?.close(graceMs);
+    await decoders.close();
     await tracing.close();
     await ports.close();
     leaveParent();
@@ -134,14 +140,15 @@ async function openGateway(
     metrics,
     tracing,
     processes,
+    decode,
   }: {
     log: Log;
     metrics: GatewayMetrics;
     tracing: Tracing;
     processes: () => ProcessHealth | null;
+    decode: Decode;
   },
 ): Promise<Listening> {
-  restrictLoaders();
   const gateway = await createGateway({
     ports,
     secret: ports.secret,
@@ -150,7 +157,7 @@ async function openGateway(
     work: config,
     openWaitsPerKey: config.openWaitsPerKey,
     trustedProxies: config.trustedProxies,
-    decode: decodeWhole,
+    decode,
     log,
     tracing,
     onRequest: metrics.request,

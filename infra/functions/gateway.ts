@@ -6,8 +6,7 @@ import type {
 import { refusal } from "../../api/refusal.ts";
 import { createGateway, type Gateway } from "../../api/server.ts";
 import type { Queue } from "../../core/ports.ts";
-import { decodeWhole } from "../../images/decode-whole.ts";
-import { restrictLoaders } from "../../images/loaders.ts";
+import { openDecoders } from "../../images/decoders.ts";
 import { connectCloud } from "./connect.ts";
 import { requestOf, resultOf } from "./http-event.ts";
 import { openKick } from "./kick.ts";
@@ -38,9 +37,10 @@ function open(): Promise<Gateway> {
 }
 
 async function openGateway(): Promise<Gateway> {
-  restrictLoaders();
   const { config, ports, secret, log } = await connectCloud();
   const kick = openKick(log);
+  // An instance answers one request at a time. Its Node.js finds its libraries by the environment.
+  const decoders = openDecoders({ count: 1, inheritsEnvironment: true });
   const queue: Queue = {
     ...ports.queue,
     async send(message) {
@@ -56,7 +56,7 @@ async function openGateway(): Promise<Gateway> {
     work: config,
     openWaitsPerKey: config.openWaitsPerKey,
     trustedProxies: config.trustedProxies,
-    decode: decodeWhole,
+    decode: decoders.decode,
     log,
     graphiql: false,
   });

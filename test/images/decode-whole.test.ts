@@ -1,7 +1,6 @@
 import sharp, { type JpegOptions } from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
-  deepPng,
   endOfFirstScan,
   gifWithScreen,
   scansBomb,
@@ -188,13 +187,12 @@ test("a hundred scans are taken, one more is not", async () => {
 });
 
 test("what decoding would hold in memory is bounded by the header", async () => {
-  const started = performance.now();
-  expect(await codeOf(deepPng())).toBe("SOURCE_TOO_LARGE");
-  const decoder = { depth: 16, colorType: 6 } as const;
-  expect(await codeOf(zeroPng({ width: 3_000, height: 2_000, ...decoder, interlaced: true }))).toBe(
-    "taken",
+  const deep = { depth: 16, colorType: 6, interlaced: true } as const;
+  const small = zeroPng({ ...deep, width: 3_000, height: 2_000 });
+  expect(await codeOf(small)).toBe("taken");
+  expect(await codeOf(zeroPng({ ...deep, width: 7_071, height: 1, announcedHeight: 7_071 }))).toBe(
+    "SOURCE_TOO_LARGE",
   );
-  expect(performance.now() - started).toBeLessThan(10_000); // most of it makes the files
   const header = async (jpeg: JpegOptions) =>
     checkHeader(
       await sharp(await picture({ width: 400, height: 400 }))
