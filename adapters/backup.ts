@@ -140,8 +140,8 @@ function readAll(file: string, sql: string): Row[] {
 
 /** Images, and uploads that have come. The path of an image is fileImages' own. */
 const namedFiles = `
-  SELECT 'images/' || tenant_id || '/' || substr(data ->> 'sha256', 1, 2) || '/' || id AS path,
-    data ->> 'sha256' AS sha256 FROM images
+  SELECT coalesce(file, 'images/' || tenant_id || '/' || substr(data ->> 'sha256', 1, 2) || '/' || id)
+    AS path, data ->> 'sha256' AS sha256 FROM images
   UNION ALL
   SELECT 'uploads/' || id, sha256 FROM uploads WHERE received_at IS NOT NULL`;
 
@@ -172,7 +172,10 @@ function forget(copy: string, path: string): void {
   const db = connectTo(copy);
   try {
     if (kind === "images")
-      db.prepare("DELETE FROM images WHERE tenant_id = ? AND id = ?").run(rest[0], rest.at(-1));
+      db.prepare("DELETE FROM images WHERE tenant_id = ? AND id = ?").run(
+        rest[0],
+        rest.at(-1)?.split(".")[0],
+      );
     else db.prepare("DELETE FROM uploads WHERE id = ?").run(rest[0]);
   } finally {
     db.close();

@@ -76,7 +76,7 @@ export interface Config {
   readonly decoders: number;
   /** Networks of proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
-  /** After how many days the store may delete a run that has finished, and what belongs to it; null: never. In AWS only. */
+  /** After how many days a run that has finished, and what belongs to it, is deleted; null: never. */
   readonly retentionDays: number | null;
   /** Whether the URLs of images and webhooks may use http and lead to private addresses: for development only. */
   readonly fetchPrivate: boolean;

@@ -12,6 +12,7 @@ import { sqliteAudit } from "./sqlite-audit.ts";
 import { sqliteBudgets } from "./sqlite-budgets.ts";
 import { sqliteModels } from "./sqlite-models.ts";
 import { sqliteQueue } from "./sqlite-queue.ts";
+import { sqliteRetention } from "./sqlite-retention.ts";
 import { sqliteRuns } from "./sqlite-runs.ts";
 import { sqliteSessions } from "./sqlite-sessions.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
@@ -36,6 +37,7 @@ export function openEmbedded(
     queue: sqliteQueue(sqlite, bell, clock),
     registry: sqliteModels(sqlite),
     probe: embeddedProbe(sqlite, dataDir),
+    retention: sqliteRetention(sqlite, clock, dataDir),
     ...fileImages(sqlite, clock, { folder: dataDir, publicUrl, secret }),
     async close() {
       bell.close();

@@ -1,56 +1,59 @@
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
 import type { Clock, Images, Upload, UploadReceiver } from "../core/ports.ts";
-import type { StoredImage } from "../core/run.ts";
 import { writeFileDurably } from "./disk.ts";
+import { fileOf, imageFileIn, imageIn } from "./image-file.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
-
-/** An upload's bytes are copied when a run takes them; what nobody took is deleted so long after its URL has expired. */
-const uploadKeepMs = 86_400_000;
 
 /**
  * Images and uploads: bytes in files under `folder`, all else in SQLite. Bytes are on the disk before the record that promises them, and
- * a path is made only from ids that a record vouches for.
+ * a path is made only from ids that a record vouches for. Each file has a name of its own, so that deleting one never meets another
+ * that was stored again meanwhile.
  */
 export function fileImages(
   sqlite: Sqlite,
   clock: Clock,
   place: { folder: string; publicUrl: string; secret: string },
 ): { images: Images; uploads: UploadReceiver } {
-  const imagePath = (tenantId: string, image: StoredImage) =>
-    join(place.folder, "images", tenantId, image.sha256.slice(0, 2), image.id);
   const uploadPath = (uploadId: string) => join(place.folder, "uploads", uploadId);
-  const imageOf = (tenantId: string, imageId: string): StoredImage | null => {
+  const imageOf = (tenantId: string, imageId: string) => {
     const row = sqlite.first(
-      "SELECT data FROM images WHERE tenant_id = ? AND id = ?",
+      "SELECT data, file FROM images WHERE tenant_id = ? AND id = ?",
       tenantId,
       imageId,
     );
-    return row && imageIn(row);
+    return row && { image: imageIn(row), file: imageFileIn(tenantId, row) };
   };
 
   const images: Images = {
     async put(tenantId, image, bytes) {
       if (imageOf(tenantId, image.id)) return;
-      await writeFileDurably(imagePath(tenantId, image), [bytes]);
-      sqlite.run(
-        "INSERT OR IGNORE INTO images (tenant_id, id, data) VALUES (?, ?, ?)",
-        tenantId,
-        image.id,
-        JSON.stringify(image),
-      );
+      const file = `${fileOf(tenantId, image)}.${randomBytes(8).toString("hex")}`;
+      await writeFileDurably(join(place.folder, file), [bytes]);
+      const isStored = sqlite.write(() => {
+        sqlite.run("DELETE FROM removed_images WHERE tenant_id = ? AND id = ?", tenantId, image.id);
+        return sqlite.run(
+          `INSERT OR IGNORE INTO images (tenant_id, id, data, file, unused_since)
+           VALUES (?, ?, ?, ?, ?)`,
+          ...[tenantId, image.id, JSON.stringify(image), file, clock.now()],
+        );
+      });
+      if (isStored === 0) await rm(join(place.folder, file), { force: true }); // another was first
     },
     async get(tenantId, imageId) {
-      return imageOf(tenantId, imageId);
+      return imageOf(tenantId, imageId)?.image ?? null;
     },
     async read(tenantId, imageId) {
-      const image = imageOf(tenantId, imageId);
-      return image && readFile(imagePath(tenantId, image));
+      const found = imageOf(tenantId, imageId);
+      if (!found) return null;
+      return readFile(join(place.folder, found.file)).catch((error: unknown) => {
+        if (imageOf(tenantId, imageId)?.file === found.file) throw error;
+        return null; // it was deleted after its record was read
+      });
     },
     async createUpload(tenantId, upload, keyId) {
-      await forgetUploads(clock.now() - uploadKeepMs);
       sqlite.run(
         "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at, key_id) VALUES (?, ?, ?, ?, ?, ?)",
         ...[upload.id, tenantId, upload.byteSize, upload.sha256, upload.expiresAt, keyId ?? null],
@@ -103,13 +106,6 @@ export function fileImages(
       if (!sqlite.first(received, upload.id)) await rm(uploadPath(upload.id), { force: true });
       throw noSuchUpload();
     },
-  };
-
-  const forgetUploads = async (expiredBefore: number) => {
-    for (const row of sqlite.all("SELECT id FROM uploads WHERE expires_at < ?", expiredBefore)) {
-      await rm(uploadPath(text(row, "id")), { force: true });
-      sqlite.run("DELETE FROM uploads WHERE id = ?", text(row, "id"));
-    }
   };
 
   return { images, uploads };
@@ -178,11 +174,6 @@ function sign(upload: Upload, secret: string): string {
 function isSame(given: string, expected: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)];
   return a.length === b.length && timingSafeEqual(a, b);
-}
-
-function imageIn(row: Row): StoredImage {
-  const image: StoredImage = JSON.parse(text(row, "data"));
-  return image;
 }
 
 function uploadIn(row: Row): Upload {

@@ -6,6 +6,7 @@ import type { Bell } from "./bell.ts";
 import { cursorOf, placeBehind } from "./cursor.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 import { readUsage, writeCharge } from "./sqlite-ledger.ts";
+import { takeImage } from "./sqlite-removal.ts";
 import { putInOutbox, webhooksTopic } from "./sqlite-webhooks.ts";
 
 /** Runs in SQLite: the record as JSON, beside it the columns that are searched. */
@@ -72,6 +73,7 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       return sqlite.write(() => {
         const earlier = idempotency && findByKey(run.tenantId, idempotency.key);
         if (!earlier) {
+          if (!takeImage(sqlite, run)) return { outcome: "imageGone", run };
           insert(run, idempotency);
           return { outcome: "created", run };
         }

@@ -270,4 +270,35 @@ export const migrations: readonly string[] = [
     data BLOB NOT NULL
   ) STRICT;
   `,
+  `
+  -- What retention and deletion search. The columns are read from the record, so that nothing else writes them.
+  ALTER TABLE runs ADD COLUMN finished_at INTEGER GENERATED ALWAYS AS (data ->> '$.finishedAt') VIRTUAL;
+  ALTER TABLE runs ADD COLUMN image_id TEXT GENERATED ALWAYS AS (data ->> '$.image.id') VIRTUAL;
+  CREATE INDEX runs_finished ON runs (tenant_id, finished_at) WHERE finished_at IS NOT NULL;
+  CREATE INDEX runs_of_image ON runs (tenant_id, image_id, status);
+  CREATE INDEX dead_letters_of_run ON dead_letters (tenant_id, run_id);
+  CREATE INDEX dead_letters_by_time ON dead_letters (tenant_id, buried_at);
+
+  -- "file" is the image's file below the data folder; null in older rows: images/TENANT/SHA/ID.
+  ALTER TABLE images ADD COLUMN file TEXT;
+  -- When it was stored, until a run takes it.
+  ALTER TABLE images ADD COLUMN unused_since INTEGER;
+  UPDATE images SET unused_since = 0 WHERE NOT EXISTS
+    (SELECT 1 FROM runs WHERE runs.tenant_id = images.tenant_id AND runs.image_id = images.id);
+  CREATE INDEX images_unused ON images (unused_since) WHERE unused_since IS NOT NULL;
+
+  -- Images that were deleted a short time ago: a run that found one before may not be stored with it.
+  CREATE TABLE removed_images (
+    tenant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX removed_images_by_age ON removed_images (at);
+
+  -- Files whose record is gone: they are deleted after it, whatever ends in between.
+  CREATE TABLE removed_files (
+    path TEXT PRIMARY KEY
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

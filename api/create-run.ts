@@ -42,19 +42,36 @@ export async function createRun(
   if (earlier) return replay(earlier.run, earlier.inputHash === idempotency.inputHash); // without its image: that may be gone by now
   const { model, name } = await chooseModel(context, input.model ?? null);
   throwFaults(asked.map((task) => supportFault(task, model)));
-  const { image, bytes } = await takeImage(context, input.source);
-  throwFaults(asked.map((task) => inputFault(task, image)));
-  await context.admission.requireAdmitted(); // the image may have taken a while
-  const tasks = asked.map(({ task, value }) => ({ name: task.name, input: value, outcome: null }));
-  const takeBack = await payFor(context, tasks);
-  const accepted = { input, idempotency, image, bytes, model: name, tasks };
-  const { run, outcome } = await enqueue(context, accepted).catch(async (error) => {
+  for (let attempt = 1; ; attempt += 1) {
+    const { image, bytes } = await takeImage(context, input.source);
+    throwFaults(asked.map((task) => inputFault(task, image)));
+    await context.admission.requireAdmitted(); // the image may have taken a while
+    const tasks = asked.map(({ task, value }) => ({
+      name: task.name,
+      input: value,
+      outcome: null,
+    }));
+    const takeBack = await payFor(context, tasks);
+    const accepted = { input, idempotency, image, bytes, model: name, tasks };
+    const { run, outcome } = await enqueue(context, accepted).catch(async (error) => {
+      await takeBack();
+      throw error;
+    });
+    if (outcome === "created") return { run, replayed: false };
     await takeBack();
-    throw error;
+    if (outcome !== "imageGone") return replay(run, outcome === "replayed"); // the same key came a moment ago
+    if (attempt === imageAttemptsMax) throw imageGone();
+  }
+}
+
+/** An image that is deleted while a run takes it is stored anew, unless others delete it each time. */
+const imageAttemptsMax = 3;
+
+function imageGone(): AppError {
+  return new AppError("NOT_FOUND", "The image was deleted meanwhile.", {
+    path: ["source"],
+    fix: "Send the image again.",
   });
-  if (outcome === "created") return { run, replayed: false };
-  await takeBack();
-  return replay(run, outcome === "replayed"); // the same key came a moment ago
 }
 
 interface Accepted extends Pick<Run, "image" | "model" | "tasks"> {

@@ -4,6 +4,7 @@ import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts
 import type { Audit, AuditEntry } from "./audit.ts";
 import type { BucketSize } from "./budget.ts";
 import type { Usage } from "./charge.ts";
+import type { Retention } from "./retention.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
 import type { Session, SignInToken } from "./session-record.ts";
 import type { ApiKey, NewTenant, Tenant } from "./tenant.ts";
@@ -18,6 +19,8 @@ export interface Ports {
   readonly budgets: Budgets;
   readonly webhooks: Webhooks;
   readonly images: Images;
+  /** Null if the store itself deletes what is old. */
+  readonly retention: Retention | null;
   readonly queue: Queue;
   readonly models: Models;
   readonly registry: ModelRegistry;
@@ -46,12 +49,13 @@ export interface Clock {
 export interface Runs {
   /**
    * Stores a new run. With an idempotency key that this tenant has used before, nothing is stored and the earlier run comes back:
-   * `replayed` where the input's hash is the same, `mismatch` where it differs. Keys are remembered as long as their run.
+   * `replayed` where the input's hash is the same, `mismatch` where it differs. Keys are remembered as long as their run. `imageGone`:
+   * nothing is stored, because the run's image was deleted a moment ago, and has not been put again.
    */
   create(
     run: Run,
     idempotency: { key: string; inputHash: string } | null,
-  ): Promise<{ outcome: "created" | "replayed" | "mismatch"; run: Run }>;
+  ): Promise<{ outcome: "created" | "replayed" | "mismatch" | "imageGone"; run: Run }>;
   get(tenantId: string, runId: string): Promise<Run | null>;
   /** The run that was created with an idempotency key, and the hash of its input; null where this tenant never used the key. */
   findByKey(tenantId: string, key: string): Promise<{ run: Run; inputHash: string } | null>;

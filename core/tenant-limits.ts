@@ -13,7 +13,7 @@ export interface TenantLimits {
   readonly unitsPerMonth: number | null;
   /** Runs that have not finished. */
   readonly unfinishedRuns: number | null;
-  /** Days after which a finished run, and what belongs to it, is deleted. */
+  /** Days after which a finished run, and what belongs to it, is deleted, if fewer than the service's. */
   readonly retentionDays: number | null;
   /** Models that runs may name: an id (all of its revisions), `id@revision` or an alias. Empty: none. */
   readonly modelsAllowed: readonly string[] | null;

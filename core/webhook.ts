@@ -122,12 +122,17 @@ export function eventOf(run: Run): WebhookEvent | null {
   const type = eventOfStatus[run.status];
   if (!isFinished(run) || !type || run.finishedAt === null) return null;
   return {
-    id: `evt_${run.id.replace(/^run_/, "")}`,
+    id: eventIdOf(run.id),
     tenantId: run.tenantId,
     type,
     at: run.finishedAt,
     subject: { runId: run.id },
   };
+}
+
+/** Of the event of a run's end. */
+export function eventIdOf(runId: string): string {
+  return `evt_${runId.replace(/^run_/, "")}`;
 }
 
 /** The event that one endpoint was disabled, for the tenant's others. */

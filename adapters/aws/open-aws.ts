@@ -52,6 +52,7 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
     probe: awsProbe(records, queue, clock),
     images: s3Images({ client: s3, name: bucket }, clock),
     uploads: null,
+    retention: null, // the table's time to live and the bucket's lifecycle rules delete
     sessions: null, // the gateway in AWS serves no page
     queue,
     close,

@@ -25,6 +25,7 @@ import { localKey, localKeyFile } from "../local-tenant.ts";
 import { openLogger } from "../logger.ts";
 import { tracingOf } from "../open-tracing.ts";
 import { hasParent, leaveParent, tellParent } from "../parent.ts";
+import { retainUntil } from "../retain-until.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { servesPage, signInLink } from "../sign-in-link.ts";
 import { onStop } from "../stop.ts";
@@ -121,6 +122,7 @@ async function run(options: GatewayOptions): Promise<void> {
         heartbeat.ended("sweeper"),
       ),
       delivering.finally(() => heartbeat.ended("deliverer")),
+      retainUntil(signal, ports, { days: config.retentionDays, log }),
     ]);
   } finally {
     endMetrics();

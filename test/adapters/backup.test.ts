@@ -52,6 +52,12 @@ function imageOf(name: string) {
   return { id: `img_${name}`, sha256, ...size };
 }
 
+/** The file that holds an image. */
+const path = (name: string) => {
+  const folder = `images/ten_1/${imageOf(name).sha256.slice(0, 2)}`;
+  const file = readdirSync(join(dataDir, folder)).find((each) => each.startsWith(`img_${name}.`));
+  return `${folder}/${file}`;
+};
 const store = (name: string) => images().put("ten_1", imageOf(name), Buffer.from(name));
 
 test("a backup holds the database, the images and the secret, readable by its owner alone, and comes back whole", async () => {
@@ -80,26 +86,25 @@ test("a backup never overwrites, never lies in the data folder and needs data", 
 });
 
 test("an image that is damaged or gone is named; all else is backed up", async () => {
-  const path = (name: string) => `images/ten_1/${imageOf(name).sha256.slice(0, 2)}/img_${name}`;
   writeFileSync(join(dataDir, path("one")), "changed");
-  rmSync(join(dataDir, path("two")));
+  const gone = path("two");
+  rmSync(join(dataDir, gone));
   const { manifest, faults } = await make();
   expect([...faults].sort()).toEqual(
-    [`${path("one")} has another sha256 than recorded`, `${path("two")} is missing`].sort(),
+    [`${path("one")} has another sha256 than recorded`, `${gone} is missing`].sort(),
   );
   expect(manifest.files.map((file) => file.path).sort()).toEqual(["secret.key", "vedere.db"]);
 });
 
 test("an image that is deleted while the backup is made leaves the copy too", async () => {
-  const path = `images/ten_1/${imageOf("two").sha256.slice(0, 2)}/img_two`;
-  rmSync(join(dataDir, path));
+  rmSync(join(dataDir, path("two")));
   const made = make();
   while (!existsSync(`${backup()}.${process.pid}.draft/images`)) await immediate(); // the database was copied
   sqlite.run("DELETE FROM images WHERE id = 'img_two'");
   const { manifest, faults } = await made;
   expect([faults, manifest.images]).toEqual([[], 1]);
   expect(manifest.files.map((file) => file.path).filter((each) => each.startsWith("im"))).toEqual([
-    `images/ten_1/${imageOf("one").sha256.slice(0, 2)}/img_one`,
+    path("one"),
   ]);
   await put();
   const restored = openData(join(folder, "new"));

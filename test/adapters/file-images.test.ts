@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { fileImages } from "../../adapters/file-images.ts";
 import { openSqlite } from "../../adapters/sqlite.ts";
+import { sqliteRetention } from "../../adapters/sqlite-retention.ts";
 import { fakeClock } from "../contract/fake-clock.ts";
 
-test("an upload's file is deleted a day after its URL has expired, when the next one is prepared", async () => {
+test("an upload's file is deleted a day after its URL has expired", async () => {
   const folder = mkdtempSync(join(tmpdir(), "vedere-uploads-"));
   const sqlite = openSqlite(":memory:");
   const clock = fakeClock();
@@ -31,11 +32,12 @@ test("an upload's file is deleted a day after its URL has expired, when the next
     yield bytes;
   }
   await uploads.accept("upl_1", await prepare("upl_1"), body());
+  const { tidy } = sqliteRetention(sqlite, clock, folder);
   clock.advance(60_000 + 86_400_000);
-  await prepare("upl_2");
+  await tidy();
   expect(await images.readUpload("ten_1", "upl_1")).not.toBeNull();
   clock.advance(1);
-  await prepare("upl_3");
+  await tidy();
   expect(await images.getUpload("ten_1", "upl_1")).toBeNull();
   expect(await images.readUpload("ten_1", "upl_1")).toBeNull();
   expect(readdirSync(join(folder, "uploads"))).toEqual([]);

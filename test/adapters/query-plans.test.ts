@@ -5,6 +5,7 @@ import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
 import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
+import { sqliteRetention } from "../../adapters/sqlite-retention.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
@@ -26,6 +27,7 @@ const allowed: Readonly<Record<string, string>> = {
   "SELECT count(DISTINCT run_id)": "the rows of less than a minute, at an end of a span",
   "SELECT data FROM webhook_outbox": "reads the index from its beginning, as many as it asks for",
   "SELECT 1 FROM webhook_outbox": "one row",
+  "SELECT path FROM removed_files": "files that are about to be deleted",
   "WITH RECURSIVE tenant": "steps from tenant to tenant of those that wait",
 };
 
@@ -140,6 +142,17 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   await queue.release(two, 0);
   await queue.bury(three, "reason");
   await queue.depth();
+
+  const retention = sqliteRetention(sqlite, clock, "no-such-folder");
+  await retention.expire("ten_1", 1_000_000_000);
+  sqlite.run("INSERT INTO removed_files (path) VALUES ('no-such-file')");
+  sqlite.run(
+    "INSERT INTO images (tenant_id, id, data, file, unused_since) VALUES ('ten_1', 'img_9', '{}', 'x', 0)",
+  );
+  sqlite.run(
+    "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at) VALUES ('upl', 'ten_1', 1, '', 0)",
+  );
+  await sqliteRetention(sqlite, { now: () => 1_000_000_000 }, "no-such-folder").tidy();
 
   await models.setAlias({ name: "a", target: "b" });
   await models.aliases();

@@ -9,6 +9,7 @@ import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
 import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
+import { sqliteRetention } from "../../adapters/sqlite-retention.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteSessions } from "../../adapters/sqlite-sessions.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
@@ -20,6 +21,7 @@ import { imagesContract, uploadReceiverContract } from "./images.ts";
 import { probeContract } from "./probe.ts";
 import { queueContract } from "./queue.ts";
 import { registryContract } from "./registry.ts";
+import { retentionContract } from "./retention.ts";
 import { runsContract } from "./runs.ts";
 import { sessionsContract } from "./sessions.ts";
 import { tenantsContract } from "./tenants.ts";
@@ -169,4 +171,16 @@ for (const { name, openStore } of [
   });
 
   uploadReceiverContract(name, openImages);
+
+  retentionContract(name, async (clock) => {
+    const { folder, here, close } = openStore();
+    const place = { folder, publicUrl: "http://127.0.0.1:4000", secret: "5".repeat(64) };
+    return {
+      runs: sqliteRuns(here.sqlite, here.bell),
+      webhooks: sqliteWebhooks(here.sqlite, here.bell, clock),
+      images: fileImages(here.sqlite, clock, place).images,
+      retention: sqliteRetention(here.sqlite, clock, folder),
+      close,
+    };
+  });
 }

@@ -43,6 +43,7 @@ const ports = {
   registry,
   probe: embeddedProbe(sqlite, folder),
   sessions: null,
+  retention: null,
   clock,
 };
 const minted = mintKey(grantOf("ten_1"), secret, 0);

@@ -1,0 +1,149 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../core/ports.ts";
+import { addErased, dayMs, type Erased, nothingErased, type Retention } from "../core/retention.ts";
+import { openLeftovers } from "./leftovers.ts";
+import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+import { removeFile, removeImage, removeRun } from "./sqlite-removal.ts";
+
+/** A transaction takes no further record after this time, and none beyond the count. */
+const stepMsMax = 10;
+const stepRowsMax = 100;
+/** No request takes longer between finding an image and storing its run. */
+const removedKeptMs = dayMs;
+
+/** Deletes from SQLite and the data folder: records first, in short transactions, then their files. */
+export function sqliteRetention(sqlite: Sqlite, clock: Clock, folder: string): Retention {
+  const leftovers = openLeftovers(sqlite, clock, folder);
+
+  /** One transaction over some of the rows; each is removed whole. */
+  const step = (rows: readonly Row[], remove: (row: Row) => Erased | null): Erased => {
+    let erased = nothingErased;
+    if (rows.length === 0) return erased;
+    return sqlite.write(() => {
+      const begun = performance.now();
+      for (const row of rows) {
+        erased = addErased(erased, remove(row) ?? nothingErased);
+        if (performance.now() - begun > stepMsMax) break;
+      }
+      return erased;
+    });
+  };
+
+  /** Files whose records are gone. */
+  const removeFiles = async (): Promise<void> => {
+    for (;;) {
+      const rows = sqlite.all("SELECT path FROM removed_files LIMIT ?", stepRowsMax);
+      for (const row of rows) {
+        await rm(join(folder, text(row, "path")), { force: true });
+      }
+      step(rows, (row) => {
+        sqlite.run("DELETE FROM removed_files WHERE path = ?", text(row, "path"));
+        return null;
+      });
+      if (rows.length < stepRowsMax) return;
+    }
+  };
+
+  const runs = (tenantId: string, before: number): Erased =>
+    step(
+      sqlite.all(
+        "SELECT id FROM runs WHERE tenant_id = ? AND finished_at < ? ORDER BY finished_at LIMIT ?",
+        ...[tenantId, before, stepRowsMax],
+      ),
+      (row) => removeRun(sqlite, { tenantId, runId: text(row, "id"), now: clock.now() }),
+    );
+
+  /** Of runs that stay, and of what is no run's. What is still to be sent is kept. */
+  const deliveries = (tenantId: string, before: number): Erased => ({
+    ...nothingErased,
+    deliveries: sqlite.run(
+      `DELETE FROM webhook_deliveries WHERE rowid IN (SELECT rowid FROM webhook_deliveries
+         WHERE tenant_id = ? AND created_at < ? AND status <> 'PENDING' LIMIT ?)`,
+      ...[tenantId, before, stepRowsMax],
+    ),
+  });
+
+  /** Whole minutes of the ledger: a span that cuts one is read from its rows. */
+  const charges = (tenantId: string, before: number): Erased =>
+    step(
+      sqlite.all(
+        "SELECT run_id, task FROM charges WHERE tenant_id = ? AND at < ? ORDER BY at LIMIT ?",
+        ...[tenantId, before - (before % 60_000), stepRowsMax],
+      ),
+      (row) => ({
+        ...nothingErased,
+        charges: sqlite.run(
+          "DELETE FROM charges WHERE tenant_id = ? AND run_id = ? AND task = ?",
+          ...[tenantId, text(row, "run_id"), integer(row, "task")],
+        ),
+      }),
+    );
+
+  const deadLetters = (tenantId: string, before: number): Erased => ({
+    ...nothingErased,
+    deadLetters: sqlite.run(
+      `DELETE FROM dead_letters WHERE id IN
+         (SELECT id FROM dead_letters WHERE tenant_id = ? AND buried_at < ? LIMIT ?)`,
+      ...[tenantId, before, stepRowsMax],
+    ),
+  });
+
+  const unusedImages = (before: number): Erased =>
+    step(
+      sqlite.all(
+        "SELECT tenant_id, id FROM images WHERE unused_since < ? LIMIT ?",
+        before,
+        stepRowsMax,
+      ),
+      (row) => ({
+        ...nothingErased,
+        images: removeImage(sqlite, {
+          tenantId: text(row, "tenant_id"),
+          imageId: text(row, "id"),
+          now: clock.now(),
+        }),
+      }),
+    );
+
+  const uploads = (expiredBefore: number): Erased =>
+    step(
+      sqlite.all("SELECT id FROM uploads WHERE expires_at < ? LIMIT ?", expiredBefore, stepRowsMax),
+      (row) => {
+        removeFile(sqlite, join("uploads", text(row, "id")));
+        sqlite.run("DELETE FROM uploads WHERE id = ?", text(row, "id"));
+        return { ...nothingErased, uploads: 1 };
+      },
+    );
+
+  return {
+    async expire(tenantId, before) {
+      const steps = [runs, deliveries, charges, deadLetters];
+      let erased = nothingErased;
+      for (const one of steps) {
+        erased = addErased(erased, one(tenantId, before));
+        await nextTurn();
+      }
+      await removeFiles();
+      return erased;
+    },
+    async tidy() {
+      const before = clock.now() - dayMs;
+      const erased = addErased(unusedImages(before), uploads(before));
+      sqlite.run(
+        `DELETE FROM removed_images WHERE (tenant_id, id) IN
+           (SELECT tenant_id, id FROM removed_images WHERE at < ? LIMIT ?)`,
+        clock.now() - removedKeptMs,
+        stepRowsMax,
+      );
+      await leftovers();
+      await removeFiles();
+      return erased;
+    },
+  };
+}
+
+/** Other work of this process comes between two transactions. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
