@@ -37,7 +37,7 @@ export function openEmbedded(
     queue: sqliteQueue(sqlite, bell, clock),
     registry: sqliteModels(sqlite),
     probe: embeddedProbe(sqlite, dataDir),
-    retention: sqliteRetention(sqlite, clock, dataDir),
+    retention: sqliteRetention({ sqlite, bell }, clock, dataDir),
     ...fileImages(sqlite, clock, { folder: dataDir, publicUrl, secret }),
     async close() {
       bell.close();

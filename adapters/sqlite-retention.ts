@@ -2,9 +2,12 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../core/ports.ts";
 import { addErased, dayMs, type Erased, nothingErased, type Retention } from "../core/retention.ts";
+import type { Bell } from "./bell.ts";
 import { openLeftovers } from "./leftovers.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
+import { appendEntry } from "./sqlite-audit.ts";
 import { removeFile, removeImage, removeRun } from "./sqlite-removal.ts";
+import { topicOfRun } from "./sqlite-runs.ts";
 
 /** A transaction takes no further record after this time, and none beyond the count. */
 const stepMsMax = 10;
@@ -13,7 +16,11 @@ const stepRowsMax = 100;
 const removedKeptMs = dayMs;
 
 /** Deletes from SQLite and the data folder: records first, in short transactions, then their files. */
-export function sqliteRetention(sqlite: Sqlite, clock: Clock, folder: string): Retention {
+export function sqliteRetention(
+  { sqlite, bell }: { sqlite: Sqlite; bell: Bell },
+  clock: Clock,
+  folder: string,
+): Retention {
   const leftovers = openLeftovers(sqlite, clock, folder);
 
   /** One transaction over some of the rows; each is removed whole. */
@@ -117,6 +124,39 @@ export function sqliteRetention(sqlite: Sqlite, clock: Clock, folder: string): R
     );
 
   return {
+    async removeRun(tenantId, runId, entry) {
+      const outcome = sqlite.write(() => {
+        const row = sqlite.first(
+          "SELECT finished_at FROM runs WHERE tenant_id = ? AND id = ?",
+          tenantId,
+          runId,
+        );
+        if (!row) return "missing";
+        if (row.finished_at === null) return "unfinished";
+        removeRun(sqlite, { tenantId, runId, now: clock.now() });
+        if (entry) appendEntry(sqlite, entry);
+        return "removed";
+      });
+      if (outcome === "removed") bell.ring(topicOfRun(runId));
+      await removeFiles();
+      return outcome;
+    },
+    async removeImage(tenantId, imageId, entry) {
+      const outcome = sqlite.write(() => {
+        const needed = sqlite.first(
+          `SELECT 1 FROM runs WHERE tenant_id = ? AND image_id = ?
+           AND status IN ('QUEUED', 'PROCESSING') LIMIT 1`,
+          tenantId,
+          imageId,
+        );
+        if (needed) return "needed";
+        if (removeImage(sqlite, { tenantId, imageId, now: clock.now() }) === 0) return "missing";
+        if (entry) appendEntry(sqlite, entry);
+        return "removed";
+      });
+      await removeFiles();
+      return outcome;
+    },
     async expire(tenantId, before) {
       const steps = [runs, deliveries, charges, deadLetters];
       let erased = nothingErased;

@@ -101,7 +101,7 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
         return true;
       };
       const isReplaced = event ? sqlite.write(end) : update(run);
-      if (isReplaced) bell.ring(topicOf(run.id));
+      if (isReplaced) bell.ring(topicOfRun(run.id));
       if (isReplaced && event) bell.ring(webhooksTopic);
       return isReplaced;
     },
@@ -145,7 +145,7 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
         );
         return row && integer(row, "version") === version ? null : true;
       };
-      await bell.wait(topicOf(runId), look, { waitMs, signal });
+      await bell.wait(topicOfRun(runId), look, { waitMs, signal });
     },
   };
 }
@@ -155,7 +155,8 @@ interface Page {
   readonly max: number;
 }
 
-function topicOf(runId: string): string {
+/** Rings with every change of a run. */
+export function topicOfRun(runId: string): string {
   return `run ${runId}`;
 }
 

@@ -6,8 +6,10 @@ import { requireExactArguments } from "./exact-arguments.ts";
 import { apiKeyCreate } from "./mutations/api-key-create.ts";
 import { apiKeyReroll } from "./mutations/api-key-reroll.ts";
 import { apiKeyRevoke } from "./mutations/api-key-revoke.ts";
+import { imageDelete } from "./mutations/image-delete.ts";
 import { runCancel } from "./mutations/run-cancel.ts";
 import { runCreate } from "./mutations/run-create.ts";
+import { runDelete } from "./mutations/run-delete.ts";
 import { runsCreate } from "./mutations/runs-create.ts";
 import { tenantCreate } from "./mutations/tenant-create.ts";
 import { tenantDisable, tenantEnable } from "./mutations/tenant-disable.ts";
@@ -59,7 +61,7 @@ export function buildGatewaySchema(): GraphQLSchema {
         ...{ webhookEndpoint, webhookEndpoints, webhookDelivery, webhookDeliveries, webhookDryRun },
       },
       Mutation: {
-        ...{ runCreate, runsCreate, runCancel, uploadsCreate },
+        ...{ runCreate, runsCreate, runCancel, runDelete, imageDelete, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
         ...{ tenantCreate, tenantDisable, tenantEnable, tenantLimitsSet },
         ...{

@@ -25,6 +25,7 @@ export const userErrorCodes = [
   "SOURCE_CORRUPT",
   "UPLOAD_INCOMPLETE",
   "ALREADY_FINISHED",
+  "NOT_FINISHED",
   "QUEUE_FULL",
   "RATE_LIMITED",
   "QUOTA_EXCEEDED",

@@ -14,8 +14,6 @@ export async function retainUntil(
   ports: Connection,
   { days, log }: { days: number | null; log: Log },
 ): Promise<void> {
-  const { retention } = ports;
-  if (retention === null) return;
   /** Whether to go on; a pause that is aborted rejects. */
   const waited = (ms: number) =>
     pause(ms, undefined, { signal }).then(
@@ -24,10 +22,7 @@ export async function retainUntil(
     );
   do {
     try {
-      const erased = await retain(
-        { ...ports, retention },
-        { days, pause: () => waited(stepPauseMs) },
-      );
+      const erased = await retain(ports, { days, pause: () => waited(stepPauseMs) });
       if (!isNothing(erased)) log.info(erased, "what was to be kept no longer is deleted");
     } catch (err) {
       log.error({ err }, "what is old cannot be deleted now; the next round tries again");

@@ -15,6 +15,7 @@ const table = {
   SOURCE_CORRUPT: { fault: "client", retry: false },
   UPLOAD_INCOMPLETE: { fault: "client", retry: false },
   ALREADY_FINISHED: { fault: "client", retry: false },
+  NOT_FINISHED: { fault: "client", retry: false },
   QUEUE_FULL: { fault: "client", retry: false },
   RATE_LIMITED: { fault: "client", retry: false },
   QUOTA_EXCEEDED: { fault: "client", retry: false },

@@ -19,8 +19,7 @@ export interface Ports {
   readonly budgets: Budgets;
   readonly webhooks: Webhooks;
   readonly images: Images;
-  /** Null if the store itself deletes what is old. */
-  readonly retention: Retention | null;
+  readonly retention: Retention;
   readonly queue: Queue;
   readonly models: Models;
   readonly registry: ModelRegistry;

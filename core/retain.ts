@@ -1,12 +1,5 @@
-import type { Clock, Tenants } from "./ports.ts";
-import {
-  addErased,
-  dayMs,
-  type Erased,
-  isNothing,
-  nothingErased,
-  type Retention,
-} from "./retention.ts";
+import type { Ports } from "./ports.ts";
+import { addErased, dayMs, type Erased, isNothing, nothingErased } from "./retention.ts";
 import type { Tenant } from "./tenant.ts";
 
 const tenantsAtOnce = 100;
@@ -16,7 +9,7 @@ const tenantsAtOnce = 100;
  * shorter. `pause` lets others work between two steps, and ends the round by giving false.
  */
 export async function retain(
-  { retention, tenants, clock }: { retention: Retention; tenants: Tenants; clock: Clock },
+  { retention, tenants, clock }: Pick<Ports, "retention" | "tenants" | "clock">,
   { days, pause }: { days: number | null; pause: () => Promise<boolean> },
 ): Promise<Erased> {
   let erased = nothingErased;

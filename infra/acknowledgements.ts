@@ -140,7 +140,7 @@ function ofRoles({ stackName }: DataStack): Finding[] {
       "The indexes of our one table, and nothing else below it.",
     ),
     ...on(
-      ["Gateway/Role", "Workers/Task/TaskRole"],
+      ["Gateway/Role", "Sweeper/Role", "Workers/Task/TaskRole"],
       images,
       "Images of all tenants: the code puts the tenant first in every key.",
     ),

@@ -1,7 +1,7 @@
 import { Effect, type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { DataStack } from "./data-stack.ts";
 
-/** What the adapters in adapters/aws do with each resource, and nothing else: no scan, no deletion of objects, no change of a resource. */
+/** What the adapters in adapters/aws do with each resource, and nothing else: no scan, no change of a resource. */
 const tableActions = [
   "dynamodb:GetItem",
   "dynamodb:BatchGetItem",
@@ -16,6 +16,7 @@ const tableActions = [
 export type Need =
   | "table"
   | "images"
+  | "eraseImages"
   | "readImages"
   | "seeImages"
   | "models"
@@ -34,7 +35,17 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
   > = {
     table: [{ actions: tableActions, resources: [table.tableArn, `${table.tableArn}/index/*`] }],
     images: [
-      { actions: ["s3:GetObject", "s3:PutObject"], resources: [images.arnForObjects("tenants/*")] },
+      {
+        actions: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+        resources: [images.arnForObjects("tenants/*")],
+      },
+      { actions: ["s3:ListBucket"], resources: [images.bucketArn] },
+    ],
+    eraseImages: [
+      {
+        actions: ["s3:GetObject", "s3:DeleteObject"],
+        resources: [images.arnForObjects("tenants/*")],
+      },
       { actions: ["s3:ListBucket"], resources: [images.bucketArn] },
     ],
     readImages: [

@@ -206,7 +206,8 @@ export class ServiceStack extends Stack {
   private makeSweeper(): CloudFunction {
     const sweeper = new CloudFunction(this, "Sweeper", {
       name: "sweeper",
-      description: "Every minute: expires runs, sends lost messages again, wakes the deliverer",
+      description:
+        "Every minute: expires runs, sends lost messages again, deletes what is old, wakes the deliverer",
       timeout: sweeperTimeout,
       memoryMb: 512,
       environment: this.settings,
@@ -214,7 +215,7 @@ export class ServiceStack extends Stack {
     });
     grant(this.data, sweeper.lambda, [
       "table",
-      "seeImages",
+      "eraseImages",
       "sendRuns",
       "seeRuns",
       "wake",

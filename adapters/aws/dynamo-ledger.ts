@@ -9,10 +9,12 @@ import {
   keyOf,
   number,
   queryItems,
+  secondsOf,
   text,
   type Write,
 } from "./dynamo-table.ts";
 
+export const hourMs = 3_600_000;
 /** What sums are kept for, the widest first. A minute's would be another write for each run, to spare few rows. */
 const grains = ["month", "day", "hour"] as const;
 /** Runs that end at the same time would call each other off at one sum, so a sum is kept in so many parts. */
@@ -30,8 +32,16 @@ const summed = [
 /** The ledger's rows of one run, which are written once, and the sums of its hour, day and month (UTC), in the transaction of the run's end. */
 export function ledgerWrites(
   { name: TableName }: DynamoTable,
-  run: Run,
-  charges: readonly Charge[],
+  {
+    run,
+    charges,
+    retentionMs,
+  }: {
+    run: Run;
+    charges: readonly Charge[];
+    /** So long after the end of their hour the rows may be deleted; null: never. */
+    retentionMs: number | null;
+  },
 ): Write[] {
   const { tenantId, id, finishedAt } = run;
   if (charges.length === 0 || finishedAt === null) return [];
@@ -50,6 +60,7 @@ export function ledgerWrites(
           pk: rowsOf(tenantId),
           sk: instantKey(finishedAt, id),
           charges: JSON.stringify(charges),
+          ...(retentionMs !== null && { expiresAt: secondsOf(finishedAt + hourMs + retentionMs) }),
         },
       },
     },
@@ -134,7 +145,7 @@ function usageOf(runs: readonly (readonly Charge[])[]): Usage {
   };
 }
 
-function rowsOf(tenantId: string): string {
+export function rowsOf(tenantId: string): string {
   return keyOf("CHARGES", tenantId);
 }
 

@@ -5,6 +5,7 @@ import type { Runs } from "../../core/ports.ts";
 import type { Run, RunStatus } from "../../core/run.ts";
 import { eventOf } from "../../core/webhook.ts";
 import { cursorOf, placeBehind } from "../cursor.ts";
+import { imageIsThere, placeOfMark, refOfRun } from "./dynamo-image-refs.ts";
 import { ledgerWrites, readUsage } from "./dynamo-ledger.ts";
 import { outboxItem } from "./dynamo-outbox.ts";
 import { itemOfRun, placeOfRun, queueShards, runIn, runsOf } from "./dynamo-run-item.ts";
@@ -50,15 +51,23 @@ const lookAfterMs = { first: 100, max: 1_000, growth: 1.4 } as const;
  * waiting, some 200 at the 10 000 runs that a tenant may have.
  */
 export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRunsOptions): Runs {
-  const keyItemOf = (
+  /** The run's key, and beside the run which it is; and beside the image that the run has it. */
+  const itemsBeside = (
     run: Run,
-    { key, inputHash }: { key: string; inputHash: string },
-  ): Item & ItemKey => ({
-    ...placeOfKey(run.tenantId, key),
-    runId: run.id,
-    inputHash,
-    ...(retentionMs !== null && { expiresAt: secondsOf(run.expiresAt + graceMs + retentionMs) }),
-  });
+    idempotency: { key: string; inputHash: string } | null,
+  ): (Item & ItemKey)[] => {
+    const end = retentionMs !== null && {
+      expiresAt: secondsOf(run.expiresAt + graceMs + retentionMs),
+    };
+    const ref = { ...refOfRun(run), ...end };
+    if (!idempotency) return [ref];
+    const { key, inputHash } = idempotency;
+    return [
+      ref,
+      { ...placeOfKey(run.tenantId, key), runId: run.id, inputHash, ...end },
+      { ...placeOfKeyOf(run.tenantId, run.id), idempotencyKey: key, ...end },
+    ];
+  };
 
   const get = async (tenantId: string, runId: string): Promise<Run | null> => {
     const item = await getItem(table, placeOfRun(tenantId, runId));
@@ -117,16 +126,19 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
     async create(run, idempotency) {
       const items = [
         await itemOfRun(run, randomUUID(), retentionMs),
-        ...(idempotency ? [keyItemOf(run, idempotency)] : []),
+        ...itemsBeside(run, idempotency),
       ];
       for (;;) {
-        if (await putNew(table, items)) return { outcome: "created", run };
+        if (await putNew(table, items, [imageIsThere(table, run)]))
+          return { outcome: "created", run };
         const earlier = idempotency && (await findByKey(run.tenantId, idempotency.key));
         if (earlier)
           return {
             outcome: earlier.inputHash === idempotency.inputHash ? "replayed" : "mismatch",
             run: earlier.run,
           };
+        if (await getItem(table, placeOfMark(run.tenantId, run.image.id)))
+          return { outcome: "imageGone", run };
         if (!idempotency || !(await forgetKeyOfGoneRun(run.tenantId, idempotency.key)))
           throw new Error(`There is a run ${run.id} already.`);
       }
@@ -144,7 +156,7 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
       const event = eventOf(run);
       const isTaken = await transact(table, [
         { Put: { TableName, Item, ...before } },
-        ...ledgerWrites(table, run, chargesOf(run)),
+        ...ledgerWrites(table, { run, charges: chargesOf(run), retentionMs }),
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
       // A write whose answer was lost is repeated, and may then meet its own version: the mark tells ours from another's.
@@ -203,6 +215,11 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
   };
 }
 
-function placeOfKey(tenantId: string, key: string): ItemKey {
+/** Beside the run: the key that it was created with. */
+export function placeOfKeyOf(tenantId: string, runId: string): ItemKey {
+  return { pk: placeOfRun(tenantId, runId).pk, sk: "IDEMPOTENCY" };
+}
+
+export function placeOfKey(tenantId: string, key: string): ItemKey {
   return { pk: keyOf("IDEMPOTENCY", tenantId, key), sk: "IDEMPOTENCY" };
 }

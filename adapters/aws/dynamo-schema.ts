@@ -8,6 +8,9 @@ import type { CreateTableCommandInput } from "@aws-sdk/client-dynamodb";
  * | ---------------------------- | ------------------- | ---------------------------------------------------------- |
  * | RUN#tenant#run               | RUN                 | a run                                                      |
  * | RUN#tenant#run               | DELIVERY#delivery   | that this delivery tells of the run                        |
+ * | RUN#tenant#run               | IDEMPOTENCY         | the key that the run was created with                      |
+ * | IMAGE#tenant#image           | RUN#run             | that this run has the image                                |
+ * | IMAGE#tenant#image           | REMOVED             | that the image was deleted, until it is put again          |
  * | IDEMPOTENCY#tenant#key       | IDEMPOTENCY         | the run that was created with a key                        |
  * | CHARGES#tenant               | instant#run         | the ledger: the charged tasks of a run                     |
  * | SUMS#tenant#grain            | start#shard         | the sums of the ledger by hour, day and month              |

@@ -35,6 +35,7 @@ const dueShardCount = 4;
 const dueShards: readonly string[] = Array.from({ length: dueShardCount }, (_, shard) =>
   keyOf("DUE", String(shard)),
 );
+const pointerGraceMs = 14 * 86_400_000;
 /** Between two looks of a waiting deliverer. */
 const lookEveryMs = 1_000;
 
@@ -48,8 +49,8 @@ export function dynamoWebhooks(
   const itemOf = (delivery: Delivery): Item & ItemKey => {
     const { tenantId, id, version, status, endpointId, createdAt, nextAttemptAt } = delivery;
     return {
-      ...placeOf(tenantId, id),
-      owner: keyOf("DELIVERIES", tenantId),
+      ...placeOfDelivery(tenantId, id),
+      owner: deliveriesOfTenant(tenantId),
       ownerStatus: partitionOf(tenantId, endpointId ?? "", status),
       newest: instantKey(createdAt, id),
       version,
@@ -59,6 +60,9 @@ export function dynamoWebhooks(
         : { dueQueue: dueShards[crc32(id) % dueShardCount], due: instantKey(nextAttemptAt, id) }),
     };
   };
+  /** A delivery ends within days, and its pointer goes after it. */
+  const pointerEnd = () =>
+    retentionMs !== null && { expiresAt: secondsOf(clock.now() + pointerGraceMs + retentionMs) };
   const deliveriesAt = async (found: readonly Item[]) =>
     (await getItems(table, found.map(keyIn))).map((item) => recordIn<Delivery>(item));
 
@@ -130,12 +134,14 @@ export function dynamoWebhooks(
         },
         ...deliveries.map((delivery) => ({ Put: { TableName, Item: itemOf(delivery) } })),
         ...deliveries.flatMap((delivery) =>
-          pointersOf(delivery).map((Item) => ({ Put: { TableName, Item } })),
+          pointersOf(delivery).map((Item) => ({
+            Put: { TableName, Item: { ...Item, ...pointerEnd() } },
+          })),
         ),
       ]);
     },
     async getDelivery(tenantId, deliveryId) {
-      const item = await getItem(table, placeOf(tenantId, deliveryId));
+      const item = await getItem(table, placeOfDelivery(tenantId, deliveryId));
       return item && recordIn<Delivery>(item);
     },
     async replaceDelivery(delivery) {
@@ -157,7 +163,7 @@ export function dynamoWebhooks(
         });
         const all = await getItems(
           table,
-          pointers.map((item) => placeOf(tenantId, text(item, "deliveryId"))),
+          pointers.map((item) => placeOfDelivery(tenantId, text(item, "deliveryId"))),
         );
         const behind = ({ createdAt, id }: Delivery) =>
           createdAt < place.createdAt || (createdAt === place.createdAt && id < place.id);
@@ -202,7 +208,7 @@ const statuses: readonly DeliveryStatus[] = ["PENDING", "SUCCEEDED", "FAILED", "
 
 /** Where the index has what a filter lets through, and more where it asks for a status at any endpoint. */
 function partitionsOf(tenantId: string, { endpointId, status }: DeliveryFilter): Query[] {
-  if (endpointId === null) return [{ index: "byOwner", partition: keyOf("DELIVERIES", tenantId) }];
+  if (endpointId === null) return [{ index: "byOwner", partition: deliveriesOfTenant(tenantId) }];
   const wanted = status === null ? statuses : [status];
   return wanted.map((one) => ({
     index: "byStatus",
@@ -218,18 +224,23 @@ function matcherOf({ endpointId, runId, status }: DeliveryFilter): (delivery: De
       ("runId" in delivery.event.subject && delivery.event.subject.runId === runId));
 }
 
+/** The partition of a tenant's deliveries in the index. */
+export function deliveriesOfTenant(tenantId: string): string {
+  return keyOf("DELIVERIES", tenantId);
+}
+
 function partitionOf(tenantId: string, endpointId: string, status: DeliveryStatus): string {
   return keyOf("DELIVERIES", tenantId, endpointId, status);
 }
 
 /** Beside the run that a delivery tells of lies where to find it. */
-function pointersOf({ tenantId, id, event: { subject } }: Delivery): (Item & ItemKey)[] {
+export function pointersOf({ tenantId, id, event: { subject } }: Delivery): (Item & ItemKey)[] {
   return "runId" in subject
     ? [{ pk: keyOf("RUN", tenantId, subject.runId), sk: keyOf("DELIVERY", id), deliveryId: id }]
     : [];
 }
 
-function placeOf(tenantId: string, deliveryId: string): ItemKey {
+export function placeOfDelivery(tenantId: string, deliveryId: string): ItemKey {
   return { pk: keyOf("DELIVERY", tenantId, deliveryId), sk: "DELIVERY" };
 }
 
@@ -253,7 +264,7 @@ function onVersion(version: number) {
 }
 
 /** The record as this program wrote it; its shape is not checked at every read. */
-function recordIn<Stored>(item: Item): Stored {
+export function recordIn<Stored = Delivery>(item: Item): Stored {
   const stored: Stored = JSON.parse(text(item, "data"));
   return stored;
 }

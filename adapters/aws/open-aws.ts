@@ -8,7 +8,9 @@ import type { Store } from "../store.ts";
 import { awsProbe } from "./aws-probe.ts";
 import { dynamoAudit } from "./dynamo-audit.ts";
 import { dynamoBudgets } from "./dynamo-budgets.ts";
+import { markedImages } from "./dynamo-image-refs.ts";
 import { dynamoModels } from "./dynamo-models.ts";
+import { dynamoRetention } from "./dynamo-retention.ts";
 import { dynamoRuns } from "./dynamo-runs.ts";
 import { type DynamoTable, dynamoTable } from "./dynamo-table.ts";
 import { dynamoTenants } from "./dynamo-tenants.ts";
@@ -47,12 +49,13 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
   }
   const records = dynamoTable(dynamo, table);
   const queue = sqsQueue(sqs, { queue: queueUrl, deadLetters: deadLettersUrl }, clock);
+  const images = s3Images({ client: s3, name: bucket }, clock);
   return {
     ...inTable(records, config, { clock, wake: sqsWake(sqs, config.awsWakeQueueUrl) }),
     probe: awsProbe(records, queue, clock),
-    images: s3Images({ client: s3, name: bucket }, clock),
+    images: markedImages(images, records, clock),
     uploads: null,
-    retention: null, // the table's time to live and the bucket's lifecycle rules delete
+    retention: dynamoRetention(records, images, clock),
     sessions: null, // the gateway in AWS serves no page
     queue,
     close,

@@ -1,14 +1,17 @@
 import type { Clock, Images } from "../../core/ports.ts";
 import type { ImageWarning, StoredImage } from "../../core/run.ts";
 import { imageKey } from "./s3-keys.ts";
-import { type Bucket, headObject, putObject, readObject } from "./s3-objects.ts";
+import { type Bucket, headObject, putObject, readObject, removeObject } from "./s3-objects.ts";
 import { s3Uploads } from "./s3-uploads.ts";
 
 /**
  * Images and uploads in a bucket, without a table: what is known of an image is the metadata of its object. Clients PUT their uploads
  * to the bucket directly. When images and uploads end is for the bucket's lifecycle rules to say.
  */
-export function s3Images(bucket: Bucket, clock: Clock): Images {
+export function s3Images(
+  bucket: Bucket,
+  clock: Clock,
+): Images & { erase(tenantId: string, imageId: string): Promise<void> } {
   return {
     ...s3Uploads(bucket, clock),
     async put(tenantId, image, bytes) {
@@ -50,6 +53,10 @@ export function s3Images(bucket: Bucket, clock: Clock): Images {
     async read(tenantId, imageId) {
       const key = imageKey(tenantId, imageId);
       return key === null ? null : readObject(bucket, key);
+    },
+    async erase(tenantId, imageId) {
+      const key = imageKey(tenantId, imageId);
+      if (key !== null) await removeObject(bucket, key);
     },
   };
 }

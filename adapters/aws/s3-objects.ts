@@ -1,4 +1,5 @@
 import {
+  DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
@@ -70,6 +71,11 @@ export async function readObject(
     return null;
   }
   return object.Body.transformToByteArray();
+}
+
+/** Does nothing if there is none. */
+export async function removeObject(bucket: Bucket, key: string): Promise<void> {
+  await bucket.client.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: key }));
 }
 
 /** A sha256 as S3 writes it, from a hexadecimal one. */

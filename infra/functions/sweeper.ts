@@ -1,14 +1,25 @@
+import { retain } from "../../core/retain.ts";
+import { type Erased, nothingErased } from "../../core/retention.ts";
 import { sweep } from "../../core/sweep.ts";
 import { type CloudConnection, connectCloud } from "./connect.ts";
 
 let opening: Promise<CloudConnection> | null = null;
 const resent = new Map<string, number>();
 
+/** Of the function's 50 seconds; the next minute goes on. */
+const retainMsMax = 20_000;
+
 /**
- * Every minute: expires runs that nobody started, sends again what lost its message, and wakes who delivers webhooks where a delivery is due. It
+ * Every minute: expires runs that nobody started, sends again what lost its message, deletes what tenants want kept for a shorter time than
+ * the table and the bucket keep it, and wakes who delivers webhooks where a delivery is due. It
  * delivers none itself: that takes the way out that webhooks have, which this function has not.
  */
-export async function handler(): Promise<{ expired: number; resent: number; awaited: number }> {
+export async function handler(): Promise<{
+  expired: number;
+  resent: number;
+  awaited: number;
+  erased: Erased;
+}> {
   opening ??= connectCloud();
   opening.catch(() => {
     opening = null; // the next minute tries again
@@ -21,6 +32,19 @@ export async function handler(): Promise<{ expired: number; resent: number; awai
   ]);
   const awaited = events.length + due.length;
   if (awaited > 0) await wake();
-  log.info({ ...done, awaited }, "sweep");
-  return { ...done, awaited };
+  const erased = await eraseOld(await opening);
+  log.info({ ...done, awaited, erased }, "sweep");
+  return { ...done, awaited, erased };
+}
+
+/** Its failure is no reason to make the rest again. */
+async function eraseOld({ ports, log }: CloudConnection): Promise<Erased> {
+  const begun = performance.now();
+  const pause = async () => performance.now() - begun < retainMsMax;
+  try {
+    return await retain(ports, { days: null, pause });
+  } catch (err) {
+    log.error({ err }, "what is old cannot be deleted now; the next minute tries again");
+    return nothingErased;
+  }
 }

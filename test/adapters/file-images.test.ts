@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { openBell } from "../../adapters/bell.ts";
 import { fileImages } from "../../adapters/file-images.ts";
 import { openSqlite } from "../../adapters/sqlite.ts";
 import { sqliteRetention } from "../../adapters/sqlite-retention.ts";
@@ -32,7 +33,7 @@ test("an upload's file is deleted a day after its URL has expired", async () => 
     yield bytes;
   }
   await uploads.accept("upl_1", await prepare("upl_1"), body());
-  const { tidy } = sqliteRetention(sqlite, clock, folder);
+  const { tidy } = sqliteRetention({ sqlite, bell: openBell(null) }, clock, folder);
   clock.advance(60_000 + 86_400_000);
   await tidy();
   expect(await images.readUpload("ten_1", "upl_1")).not.toBeNull();

@@ -143,7 +143,9 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   await queue.bury(three, "reason");
   await queue.depth();
 
-  const retention = sqliteRetention(sqlite, clock, "no-such-folder");
+  const retention = sqliteRetention({ sqlite, bell }, clock, "no-such-folder");
+  await retention.removeImage("ten_1", "img_1");
+  await retention.removeRun("ten_1", "run_1");
   await retention.expire("ten_1", 1_000_000_000);
   sqlite.run("INSERT INTO removed_files (path) VALUES ('no-such-file')");
   sqlite.run(
@@ -152,7 +154,7 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   sqlite.run(
     "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at) VALUES ('upl', 'ten_1', 1, '', 0)",
   );
-  await sqliteRetention(sqlite, { now: () => 1_000_000_000 }, "no-such-folder").tidy();
+  await sqliteRetention({ sqlite, bell }, { now: () => 1_000_000_000 }, "no-such-folder").tidy();
 
   await models.setAlias({ name: "a", target: "b" });
   await models.aliases();

@@ -59,7 +59,7 @@ test("drafts and files without a record go a day after they were written, and no
   await writeFile(join(beside, `${kept}.0c5a.draft`), "half of a");
   await writeFile(join(beside, "img_never"), "whole, and its process was killed");
   await writeFile(join(beside, "img_1"), "an earlier life of the image");
-  await sqliteRetention(sqlite, clock, folder).tidy();
+  await sqliteRetention({ sqlite, bell }, clock, folder).tidy();
   expect(await filesIn("images")).toHaveLength(4);
   await imagesHere().createUpload("ten_1", {
     ...{ id: "upl_1", byteSize: 1, sha256: image.sha256, expiresAt: clock.now() + 3 * dayMs },
@@ -68,7 +68,7 @@ test("drafts and files without a record go a day after they were written, and no
   await writeFile(join(folder, "uploads", "upl_1"), "an upload that is still to be used");
   await writeFile(join(folder, "uploads", "upl_1.77.draft"), "half of an up");
   await ageBy(dayMs + 1);
-  await sqliteRetention(sqlite, clock, folder).tidy();
+  await sqliteRetention({ sqlite, bell }, clock, folder).tidy();
   expect(await filesIn("images")).toEqual([kept]);
   expect(await filesIn("uploads")).toEqual(["upl_1"]);
 });
@@ -80,7 +80,7 @@ test("an image that no run took goes after a day, and an upload a day after its 
   await sqliteRuns(sqlite, bell).create(newRun({ tenantId: "ten_2" }), null);
   const upload = { id: "upl_1", byteSize: 1, sha256: image.sha256, expiresAt: clock.now() };
   await images.createUpload("ten_1", upload);
-  const retention = sqliteRetention(sqlite, clock, folder);
+  const retention = sqliteRetention({ sqlite, bell }, clock, folder);
   expect(await retention.tidy()).toMatchObject({ images: 0, uploads: 0 });
   clock.advance(dayMs + 1);
   expect(await retention.tidy()).toMatchObject({ images: 1, uploads: 1 });
@@ -96,7 +96,7 @@ test("a file whose record was deleted goes with the next step, whoever was kille
   sqlite.run("DELETE FROM images");
   sqlite.run("INSERT INTO removed_files (path) VALUES (?)", `images/ten_1/00/${name}`);
   await imagesHere().put("ten_1", image, bytes); // the same bytes come again meanwhile
-  await sqliteRetention(sqlite, clock, folder).expire("ten_1", 0);
+  await sqliteRetention({ sqlite, bell }, clock, folder).expire("ten_1", 0);
   expect(await filesIn("images")).toHaveLength(1);
   expect(Buffer.from((await imagesHere().read("ten_1", image.id)) ?? [])).toEqual(bytes);
 });
@@ -117,7 +117,7 @@ test("dead letters go, and a tenant's shorter limit counts", async () => {
   }
   for (const lease of await queue.receive({ max: 3, waitMs: 0, leaseMs: 1_000 }))
     await queue.bury(lease, "given up");
-  const retention = sqliteRetention(sqlite, clock, folder);
+  const retention = sqliteRetention({ sqlite, bell }, clock, folder);
   const round = (days: number | null) =>
     retain({ retention, tenants, clock }, { days, pause: always });
   clock.advance(3 * dayMs);
@@ -137,7 +137,7 @@ test("a round ends when it is told to, and begins again where it was", async () 
     await runs.create(run, null);
     await runs.replace({ ...run, version: 2, status: "EXPIRED", finishedAt: 1 });
   }
-  const retention = sqliteRetention(sqlite, clock, folder);
+  const retention = sqliteRetention({ sqlite, bell }, clock, folder);
   const ports = { retention, tenants, clock };
   let steps = 0;
   const erased = await retain(ports, { days: 1, pause: async () => ++steps < 2 });

@@ -37,6 +37,7 @@ interface Made {
   readonly keyId: string;
   readonly endpointId: string;
   readonly deliveryId: string;
+  readonly imageId: string;
 }
 
 /** Each audited mutation: its call, and the actions of its entries, the newest first. */
@@ -88,6 +89,8 @@ const audited: Readonly<Record<string, [(made: Made) => string, ...string[]]>> =
     ({ endpointId }) => `(input: { endpointId: "${endpointId}" }) { endpoint { id } }`,
     "webhookEndpoint.enable",
   ],
+  imageDelete: [({ imageId }) => `(input: { imageId: "${imageId}" }) { deleted }`, "image.delete"],
+  runDelete: [() => `(input: { runId: "run_1" }) { deleted }`, "run.delete"],
   webhookEndpointDelete: [
     ({ endpointId }) => `(input: { endpointId: "${endpointId}" }) { endpointId }`,
     "webhookEndpoint.delete",
@@ -95,7 +98,7 @@ const audited: Readonly<Record<string, [(made: Made) => string, ...string[]]>> =
 };
 
 async function prepare() {
-  const { tenants, runs, webhooks } = gateway.ports;
+  const { tenants, runs, webhooks, images } = gateway.ports;
   const minted = mintKey(grantOf("ada", { scopes }), pepper, 0);
   await tenants.createKey(minted.key);
   const other = mintKey(grantOf("ada", { scopes: tenantScopes }), pepper, 0);
@@ -105,13 +108,14 @@ async function prepare() {
   );
   const endpointId: string = body.data.webhookEndpointCreate.endpoint.id;
   const { run } = await runs.create(newRun({ id: "run_1", tenantId: "ada" }), null);
+  await images.put("ada", run.image, Buffer.from("picture"));
   await runs.replace({ ...run, version: 2, status: "SUCCEEDED", finishedAt: 100 });
   const delivery = newDelivery(
     { tenantId: "ada", event: newEvent("run_1", 100, "ada") },
     endpointId,
   );
   await webhooks.fanOut(delivery.event, [delivery]);
-  const made = { keyId: other.key.id, endpointId, deliveryId: delivery.id };
+  const made = { keyId: other.key.id, endpointId, deliveryId: delivery.id, imageId: run.image.id };
   return { authorization: `Bearer ${minted.text}`, actingKey: minted.key.id, made };
 }
 

@@ -134,6 +134,8 @@ test("for every place that takes an id, another tenant's id is answered, byte fo
       "runCreate",
       "runsCreate",
       "runCancel",
+      "runDelete",
+      "imageDelete",
       "runProgress",
       "apiKeyReroll",
       "apiKeyRevoke",

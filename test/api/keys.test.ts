@@ -120,6 +120,8 @@ const values: Record<string, object> = {
   runCreate: { input: { source: { base64: "eA==" }, tasks: [{ caption: {} }] } },
   runsCreate: { input: { items: [] } },
   runCancel: { input: { runId: "x" } },
+  runDelete: { input: { runId: "x" } },
+  imageDelete: { input: { imageId: "x" } },
   uploadsCreate: { input: { files: [] } },
   apiKeyCreate: { input: { name: "x" } },
   apiKeyReroll: { input: { keyId: "x" } },

@@ -172,15 +172,20 @@ for (const { name, openStore } of [
 
   uploadReceiverContract(name, openImages);
 
-  retentionContract(name, async (clock) => {
-    const { folder, here, close } = openStore();
-    const place = { folder, publicUrl: "http://127.0.0.1:4000", secret: "5".repeat(64) };
-    return {
-      runs: sqliteRuns(here.sqlite, here.bell),
-      webhooks: sqliteWebhooks(here.sqlite, here.bell, clock),
-      images: fileImages(here.sqlite, clock, place).images,
-      retention: sqliteRetention(here.sqlite, clock, folder),
-      close,
-    };
-  });
+  retentionContract(
+    name,
+    async (clock) => {
+      const { folder, here, close } = openStore();
+      const place = { folder, publicUrl: "http://127.0.0.1:4000", secret: "5".repeat(64) };
+      return {
+        runs: sqliteRuns(here.sqlite, here.bell),
+        webhooks: sqliteWebhooks(here.sqlite, here.bell, clock),
+        images: fileImages(here.sqlite, clock, place).images,
+        retention: sqliteRetention(here, clock, folder),
+        audit: sqliteAudit(here.sqlite),
+        close,
+      };
+    },
+    120,
+  );
 }

@@ -13,6 +13,7 @@ import { sqliteAudit } from "../../adapters/sqlite-audit.ts";
 import { sqliteBudgets } from "../../adapters/sqlite-budgets.ts";
 import { sqliteModels } from "../../adapters/sqlite-models.ts";
 import { sqliteQueue } from "../../adapters/sqlite-queue.ts";
+import { sqliteRetention } from "../../adapters/sqlite-retention.ts";
 import { sqliteRuns } from "../../adapters/sqlite-runs.ts";
 import { sqliteTenants } from "../../adapters/sqlite-tenants.ts";
 import { sqliteWebhooks } from "../../adapters/sqlite-webhooks.ts";
@@ -43,7 +44,7 @@ const ports = {
   registry,
   probe: embeddedProbe(sqlite, folder),
   sessions: null,
-  retention: null,
+  retention: sqliteRetention({ sqlite, bell }, clock, folder),
   clock,
 };
 const minted = mintKey(grantOf("ten_1"), secret, 0);

@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { dynamoRuns } from "../../adapters/aws/dynamo-runs.ts";
 import { dynamoTable } from "../../adapters/aws/dynamo-table.ts";
 import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
 import { openS3 } from "../../adapters/aws/s3-objects.ts";
@@ -23,6 +24,7 @@ import {
   startDynamoDb,
 } from "../contract/dynamodb-local.ts";
 import { grantOf } from "../core/new-key.ts";
+import { newRun } from "../core/new-run.ts";
 import { picture } from "../picture.ts";
 import { startReceiver } from "../webhook-receiver.ts";
 
@@ -164,7 +166,7 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     await ask("mutation ($id: ID!) { runCancel(input: { runId: $id }) { run { status } } }", {
       id: data.runCreate.run.id,
     });
-    expect(await invoke("sweeper", {})).toEqual({ expired: 0, resent: 0, awaited: 1 });
+    expect(await invoke("sweeper", {})).toMatchObject({ expired: 0, resent: 0, awaited: 1 });
     const records = [{ messageId: "1", body: "{}" }];
     expect(await invoke("webhooks", { Records: records })).toEqual({ batchItemFailures: [] });
     const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
@@ -176,7 +178,7 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     ).toMatchObject({
       type: "run.canceled",
     });
-    expect(await invoke("sweeper", {})).toEqual({ expired: 0, resent: 0, awaited: 0 });
+    expect(await invoke("sweeper", {})).toMatchObject({ expired: 0, resent: 0, awaited: 0 });
   }, 60_000);
 
   test("what the gateway refuses, it refuses in whole answers", async () => {
@@ -229,6 +231,24 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
     });
     expect(cloud.updates).toHaveLength(1);
   }, 60_000);
+
+  test("the sweeper deletes what a tenant wants kept for a shorter time than the rest", async () => {
+    const table = dynamoTable(dynamo.client, env.VEDERE_AWS_TABLE ?? "");
+    const tenants = dynamoTenants(table);
+    await tenants.create({ id: "ten_brief", name: "Brief", createdAt: 0, disabledAt: null });
+    await tenants.setLimits("ten_brief", { retentionDays: 1 });
+    const runs = dynamoRuns(table, { retentionMs: null, wake: async () => {} });
+    const day = 86_400_000;
+    for (const [id, finishedAt] of Object.entries({ run_old: 2 * day, run_new: day / 2 })) {
+      const run = newRun({ id, tenantId: "ten_brief", createdAt: Date.now() - 3 * day });
+      await runs.create(run, null);
+      const end = Date.now() - finishedAt;
+      await runs.replace({ ...run, version: 2, status: "FAILED", finishedAt: end });
+    }
+    expect(await invoke("sweeper", {})).toMatchObject({ erased: { runs: 1 } });
+    expect(await runs.get("ten_brief", "run_old")).toBeNull();
+    expect(await runs.get("ten_brief", "run_new")).not.toBeNull();
+  });
 
   test("webhooks that cannot be delivered for our own fault come again", async () => {
     const failures = { batchItemFailures: [{ itemIdentifier: "1" }, { itemIdentifier: "2" }] };
