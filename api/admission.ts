@@ -1,13 +1,13 @@
-import { isStillAdmitted } from "../core/api-keys.ts";
+import { isStillAdmitted, type Pass } from "../core/api-keys.ts";
 import type { AppError } from "../core/errors.ts";
 import type { Ports } from "../core/ports.ts";
 import type { OpenWait, OpenWaits } from "./open-waits.ts";
-import { keyIsDead } from "./unauthenticated.ts";
+import { passIsDead } from "./unauthenticated.ts";
 
-/** A look at the key holds for so long. */
+/** A look at it holds for so long. */
 const lookHoldsMs = 1_000;
 
-/** The key of one request, for as long as the request takes. */
+/** The key or session of one request, for as long as the request takes. */
 export interface Admission {
   /** Takes a place among the key's open subscriptions and long polls. Throws AppError RATE_LIMITED. */
   openWait(): OpenWait;
@@ -19,8 +19,8 @@ export interface Admission {
 
 /** Begins when the key has been read. `signal` is the request's. */
 export function admissionOf(
-  ports: Pick<Ports, "tenants" | "clock">,
-  keyId: string,
+  ports: Pick<Ports, "tenants" | "sessions" | "clock">,
+  pass: Pass,
   { waits, signal, since }: { waits: OpenWaits; signal: AbortSignal; since: number },
 ): Admission {
   let lookedAt = since;
@@ -28,14 +28,14 @@ export function admissionOf(
   const opened: OpenWait[] = [];
   return {
     openWait() {
-      const wait = waits.open(keyId, signal);
+      const wait = waits.open(pass, signal);
       opened.push(wait);
       return wait;
     },
     async requireAdmitted() {
       const now = ports.clock.now();
       if (refused === null && now - lookedAt < lookHoldsMs) return;
-      if (refused === null && !(await isStillAdmitted(ports, keyId))) refused = keyIsDead();
+      if (refused === null && !(await isStillAdmitted(ports, pass))) refused = passIsDead(pass);
       if (refused !== null) throw refused;
       lookedAt = now;
     },

@@ -1,5 +1,5 @@
 import type { GraphQLSchema } from "graphql";
-import type { KeyPorts } from "../core/api-keys.ts";
+import type { KeyPorts, Pass } from "../core/api-keys.ts";
 import type { ModelInfo, Ports, WorkerReport } from "../core/ports.ts";
 import { type ApiKey, keyAdmits, parseKey, type Scope } from "../core/tenant.ts";
 import type { EffectiveLimits, TenantLimits } from "../core/tenant-limits.ts";
@@ -16,9 +16,8 @@ export interface Log {
 }
 
 /** Whose request this is. */
-export interface Caller {
+export interface Caller extends Pass {
   readonly tenantId: string;
-  readonly keyId: string;
   readonly scopes: readonly Scope[];
   /** The tenant's own. */
   readonly limits: TenantLimits;
@@ -83,6 +82,7 @@ export async function authenticate(
   return {
     tenantId: key.tenantId,
     keyId: key.id,
+    session: null,
     scopes: key.scopes,
     limits: tenant.limits,
     expiresAt: key.expiresAt,

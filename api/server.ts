@@ -173,7 +173,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     trail.tenantId = caller.tenantId;
     trail.keyId = caller.keyId;
     const { signal } = request;
-    const admission = admissionOf(ports, caller.keyId, { waits, signal, since: ports.clock.now() });
+    const admission = admissionOf(ports, caller, { waits, signal, since: ports.clock.now() });
     const operation = await readGraphqlRequest(request);
     if (operation instanceof Response) return operation;
     try {

@@ -59,9 +59,9 @@ export function pageSessions(ports: SessionPorts, publicUrl: string): PageSessio
       if (request.headers.has("authorization") || !isOpenTo(request, peerAddress)) return null;
       const session = await find(request);
       if (!session) return null;
-      const { tenantId, keyId, scopes, expiresAt } = session;
+      const { hash, tenantId, keyId, scopes, expiresAt } = session;
       const tenant = await ports.tenants.get(tenantId);
-      return tenant && { tenantId, keyId, scopes, expiresAt, limits: tenant.limits };
+      return tenant && { tenantId, keyId, session: hash, scopes, expiresAt, limits: tenant.limits };
     },
   };
 

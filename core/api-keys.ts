@@ -130,14 +130,24 @@ export async function revokeKey(
   return findKey(ports, granter, keyId);
 }
 
-/** Whether a key that was admitted still is: not revoked, not expired, its tenant not disabled. */
+/** What a request was admitted by. */
+export interface Pass {
+  readonly keyId: string;
+  /** The hash of the page's session; null where the key itself was sent. */
+  readonly session: string | null;
+}
+
+/** Whether what a request was admitted by still admits: neither key nor session is ended or expired, the tenant is not disabled. */
 export async function isStillAdmitted(
-  { tenants, clock }: Pick<Ports, "tenants" | "clock">,
-  keyId: string,
+  { tenants, sessions, clock }: Pick<Ports, "tenants" | "sessions" | "clock">,
+  { keyId, session }: Pass,
 ): Promise<boolean> {
   const key = await tenants.findKey(keyId);
   if (!key || !isAlive(key, clock.now())) return false;
-  return (await tenants.get(key.tenantId))?.disabledAt === null;
+  if ((await tenants.get(key.tenantId))?.disabledAt !== null) return false;
+  if (session === null) return true;
+  const found = await sessions?.find(session);
+  return found != null && clock.now() < found.expiresAt;
 }
 
 /** Makes a tenant. Throws AppError INVALID. */

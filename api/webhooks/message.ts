@@ -69,6 +69,7 @@ function payloadContext(
     caller: {
       tenantId: event.tenantId,
       keyId: "",
+      session: null,
       scopes: ["RUNS_READ"],
       limits: noTenantLimits,
       expiresAt: null,

@@ -1,6 +1,7 @@
 import { request } from "node:http";
 import { text as textOf } from "node:stream/consumers";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { openWaits } from "../../api/open-waits.ts";
 import type { Ports } from "../../core/ports.ts";
 import { type ApiKey, mintKey } from "../../core/tenant.ts";
 import { grantOf } from "../core/new-key.ts";
@@ -180,6 +181,23 @@ describe("open waits of one key", () => {
       })
       .toBe(true);
     for (const stream of open) stream.leave();
+  });
+
+  test("count together with those of the key's sessions, and each gives one place back", () => {
+    const waits = openWaits(gateway.ports, { perKeyMax: 2, onFault() {} });
+    const gone = new AbortController().signal;
+    const byKey = waits.open({ keyId: "key", session: null }, gone);
+    const bySession = waits.open({ keyId: "key", session: "one" }, gone);
+    const third = () => waits.open({ keyId: "key", session: "two" }, gone);
+    expect(third).toThrow(expect.objectContaining({ code: "RATE_LIMITED" }));
+    waits.open({ keyId: "other", session: null }, gone).end();
+    bySession.end();
+    bySession.end(); // twice gives one place back
+    third().end();
+    third();
+    expect(third).toThrow(expect.objectContaining({ code: "RATE_LIMITED" }));
+    byKey.end();
+    third();
   });
 
   test("cost one look at the key together", async () => {

@@ -1,4 +1,4 @@
-import { request as ask, createServer } from "node:http";
+import { request as ask, createServer, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { anyEntry } from "../../core/audit.ts";
@@ -6,7 +6,7 @@ import { limits } from "../../core/limits.ts";
 import { createSignInToken, sessionScopes } from "../../core/session.ts";
 import { mintKey, scopes } from "../../core/tenant.ts";
 import { grantOf } from "../core/new-key.ts";
-import { startForTest, startGateway, type TestGateway } from "./start.ts";
+import { runInput, startForTest, startGateway, type TestGateway } from "./start.ts";
 
 let gateway: TestGateway;
 let now = Date.now();
@@ -200,6 +200,90 @@ test("signing out ends the session in the store, not only in the browser", async
   expect((await see(cookie)).status).toBe(401);
   expect((await call("GET", url, { headers })).status).toBe(401);
 });
+
+const runCreate = `mutation ($input: RunCreateInput!) {
+  runCreate(input: $input) { run { id status } userErrors { code } } }`;
+
+/** A subscription with a session's cookie: when its first event is there, and all of it at its end. */
+function follow(cookie: string, runId: string): { first: Promise<unknown>; all: Promise<string> } {
+  const subscription = `subscription { runProgress(id: "${runId}") { status } }`;
+  const sent = ask(`${gateway.url}/graphql/stream`, {
+    method: "POST",
+    headers: { "content-type": "application/json", cookie, ...samePage },
+  });
+  sent.end(JSON.stringify({ query: subscription }));
+  let seen = "";
+  const opened = new Promise<IncomingMessage>((resolve, reject) => {
+    sent.on("response", resolve).on("error", reject);
+  });
+  return {
+    first: opened.then(
+      (response) =>
+        new Promise<void>((resolve) =>
+          response.on("data", (chunk: Buffer) => {
+            seen += chunk.toString();
+            if (seen.includes("event: next")) resolve();
+          }),
+        ),
+    ),
+    all: opened.then(
+      (response) => new Promise((resolve) => response.on("end", () => resolve(seen))),
+    ),
+  };
+}
+
+test.each([
+  [
+    "it signs out",
+    (cookie: string) =>
+      call("DELETE", `${gateway.url}/session`, { headers: { cookie, ...samePage } }),
+  ],
+  [
+    "it expires",
+    async () => {
+      now += limits.session.lifetimeMs;
+    },
+  ],
+])(
+  "a session's open subscriptions and long polls end when %s, and others' go on",
+  async (_how, end) => {
+    const before = now;
+    const { text: key } = await newKey();
+    const { cookie } = await signIn({ key });
+    const headers = { cookie, ...samePage };
+    const create = async (parts: object) => ({
+      query: runCreate,
+      variables: { input: await runInput(parts) },
+    });
+    const created = await call("POST", `${gateway.url}/graphql`, {
+      headers,
+      body: await create({}),
+    });
+    const { id } = JSON.parse(created.text).data.runCreate.run;
+    const stream = follow(cookie, id);
+    await stream.first;
+    const count = () => gateway.ports.runs.countUnfinished("ada");
+    const unfinished = await count();
+    const polling = call("POST", `${gateway.url}/graphql`, {
+      headers,
+      body: await create({ waitMs: 60_000 }),
+    });
+    await expect.poll(count).toBeGreaterThan(unfinished);
+    const byKey = gateway.ask(
+      runCreate,
+      { input: await runInput({ waitMs: 3_000 }) },
+      `Bearer ${key}`,
+    );
+    await end(cookie);
+    const events = (await stream.all).split("\n\n").filter((each) => each.startsWith("event"));
+    expect(events.at(-2)).toContain('"code":"UNAUTHENTICATED"');
+    expect(events.at(-2)).toContain("session has ended");
+    expect(events.at(-1)).toBe("event: complete\ndata:");
+    expect((await polling).status).toBe(401);
+    expect((await byKey).body.data.runCreate.run.status).toBe("QUEUED"); // the key itself is alive
+    now = before;
+  },
+);
 
 test.each([[{}], [{ token: 1 }], [{ key: "a", token: "b" }], [[]], [{ constructor: "x" }]])(
   "a sign-in of another shape is refused: %j",
