@@ -12,26 +12,52 @@ export interface Listening {
   close(graceMs?: number): Promise<void>;
 }
 
-const timeouts = {
-  headersTimeout: 10_000,
-  requestTimeout: 300_000, // the whole request: 20 MB over half a megabit a second
-  keepAliveTimeout: 65_000, // longer than load balancers wait, so that they close first
-  connectionsCheckingInterval: 1_000, // how late the first two may be noticed
+/** How long a connection may take, in milliseconds, and how many there may be. */
+export interface Patience {
+  /** Until all headers of a request are there. */
+  readonly headersMs: number;
+  /** Until all of a request is there. */
+  readonly requestMs: number;
+  /** How late these two may be noticed. */
+  readonly checkMs: number;
+  /** Between two requests. */
+  readonly keepAliveMs: number;
+  /** Neither side sends anything. */
+  readonly silenceMs: number;
+  /** Nothing more comes of a body. */
+  readonly bodySilenceMs: number;
+  /** The rest of a body is read that nobody wants, so that its sender sees the answer. */
+  readonly lingerMs: number;
+  /** More connections are closed at once; each costs memory and a file descriptor. */
+  readonly connectionsMax: number;
+}
+
+const usual: Patience = {
+  headersMs: 10_000,
+  requestMs: 300_000, // 20 MB over half a megabit a second
+  checkMs: 1_000,
+  keepAliveMs: 65_000, // longer than load balancers wait, so that they close first
+  silenceMs: 120_000, // longer than a long poll; event streams have pings
+  bodySilenceMs: 15_000,
+  lingerMs: 5_000,
+  connectionsMax: 10_000,
 };
-/** Neither side sends anything: longer than a long poll; event streams have pings. */
-const silenceMs = 120_000;
-/** A body of which nothing more comes. */
-const bodySilenceMs = 15_000;
-/** How long the rest of a body is read that nobody wants, so that its sender sees the answer. */
-const lingerMs = 5_000;
-/** More are closed at once; each costs memory and a file descriptor. */
-const connectionsMax = 10_000;
 
 /** Serves a gateway on node:http. Port 0 takes a free one. Rejects where the address cannot be had. */
 export async function listen(
   gateway: Gateway,
-  { host, port }: { host: string; port: number },
+  { host, port, patience }: { host: string; port: number; patience?: Partial<Patience> },
 ): Promise<Listening> {
+  const { silenceMs, bodySilenceMs, lingerMs, connectionsMax, ...limits } = {
+    ...usual,
+    ...patience,
+  };
+  const timeouts = {
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    connectionsCheckingInterval: limits.checkMs,
+  };
   const waiting = new Map<Request, AbortController>(); // holds the requests too: a collected one no longer passes its signal on
   const answering = new WeakSet<Duplex>();
   const server = createServer(timeouts, (incoming, outgoing) => {
@@ -43,7 +69,7 @@ export async function listen(
     // A body that stalls ends the connection. One that is whole leaves the time to the answer.
     socket.setTimeout(bodySilenceMs);
     incoming.on("end", () => socket.setTimeout(silenceMs));
-    outgoing.on("finish", () => drain(incoming));
+    outgoing.on("finish", () => drain(incoming, lingerMs));
     if (request instanceof Response)
       return void send(gateway.dress(request), outgoing).catch(() => outgoing.destroy());
     waiting.set(request, ended);
@@ -89,7 +115,7 @@ export async function listen(
  * What is left of a body that was refused: the next request of the connection stands behind it. A
  * sender that goes on for longer is cut off, and holds no connection for nothing.
  */
-function drain(incoming: IncomingMessage): void {
+function drain(incoming: IncomingMessage, lingerMs: number): void {
   if (incoming.complete) return;
   const { socket } = incoming;
   const cut = setTimeout(() => socket.destroy(), lingerMs);

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import type { Config } from "../adapters/config.ts";
 import { type MetricObject, metricsContentType, metricsText } from "../adapters/metrics.ts";
+import { answerHeaders } from "../api/answer-headers.ts";
 import { AppError } from "../core/errors.ts";
 
 /**
@@ -12,7 +13,9 @@ export async function serveMetrics(
   collect: () => Promise<readonly MetricObject[][]>,
 ): Promise<() => void> {
   if (metricsPort === null) return () => {};
+  const headers = Object.entries(answerHeaders("http:"));
   const server = createServer((request, response) => {
+    for (const [name, value] of headers) response.setHeader(name, value);
     if (request.method !== "GET" || request.url !== "/metrics")
       return void response.writeHead(404).end();
     collect()

@@ -62,6 +62,66 @@ test("bodies that are not declared as JSON are refused", async () => {
   ).toBe(200);
 });
 
+test.each([
+  "application/json",
+  "application/json;charset=utf-8",
+  "application/json; charset=UTF-8",
+  "application/json; charset=utf8",
+  'application/json; charset="utf-8"',
+  'APPLICATION/JSON ; Charset="UTF8"',
+  "application/json; x=y; charset=utf-8",
+])("UTF-8 is taken however it is spelled: %s", async (type) => {
+  expect((await post('{"query":"{ __typename }"}', { "content-type": type })).status).toBe(200);
+});
+
+test.each([
+  ["multipart/form-data; boundary=x", "uploadsCreate"],
+  ["application/json; charset=iso-8859-1", 'charset "iso-8859-1"'],
+  ["application/json; charset=utf-16le", 'charset "utf-16le"'],
+  ["application/json; charset=constructor", 'charset "constructor"'],
+  ["constructor", "application/json, in UTF-8"],
+  ["__proto__", "application/json, in UTF-8"],
+  ["application/graphql", "application/json, in UTF-8"],
+])("another type is refused with what to do: %s", async (type, words) => {
+  const { status, body } = await post('{"query":"{ __typename }"}', { "content-type": type });
+  expect([status, body.errors[0].extensions.code]).toEqual([415, "UNSUPPORTED_MEDIA_TYPE"]);
+  expect(body.errors[0].message).toContain(words);
+});
+
+/** Posts bytes as they are. */
+const postBytes = (bytes: Uint8Array<ArrayBuffer>) =>
+  send(`${gateway.url}/graphql`, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${gateway.keys.ada}` },
+    body: bytes,
+  });
+
+test("a byte-order mark is passed over, and only at the beginning", async () => {
+  const mark = "\ufeff";
+  expect((await postBytes(Buffer.from(`${mark}{"query":"{ __typename }"}`))).status).toBe(200);
+  for (const body of [
+    `${mark}${mark}{"query":"{ __typename }"}`,
+    `{"query":"{ __typename }"}${mark}`,
+  ])
+    expect((await postBytes(Buffer.from(body))).status).toBe(400);
+});
+
+test.each([
+  ["a byte of Latin-1", [0xe9]],
+  ["half a character", [0xe2, 0x82]],
+  ["an overlong slash", [0xc0, 0xaf]],
+  ["half a surrogate pair", [0xed, 0xa0, 0x80]],
+  ["beyond Unicode", [0xf4, 0x90, 0x80, 0x80]],
+])("bytes that are not UTF-8 are refused, not replaced: %s", async (_what, bytes) => {
+  const around = ['{"query":"{ __typename }","operationName":"', '"}'].map((part) =>
+    Buffer.from(part),
+  );
+  const [before = Buffer.of(), after = Buffer.of()] = around;
+  const { status, body } = await postBytes(Buffer.concat([before, Buffer.from(bytes), after]));
+  expect([status, body.errors[0].extensions.code]).toEqual([400, "BAD_REQUEST"]);
+  expect(body.errors[0].message).toContain("UTF-8");
+});
+
 test("a batch is refused and nothing of it executed", async () => {
   const { status, body } = await post('[{"query":"{ __typename }"},{"query":"{ __typename }"}]');
   expect(status).toBe(400);

@@ -17,6 +17,7 @@ import { modelPlaces, openModels } from "../../adapters/model-folders.ts";
 import { publishModel } from "../../cli/publish-model.ts";
 import { mintKey } from "../../core/tenant.ts";
 import { bundleFunction, type FunctionName, root } from "../../infra/bundle.ts";
+import { lackingHeaders } from "../api/lacking-headers.ts";
 import { awsConfig, startEmulators } from "../contract/aws-emulators.ts";
 import {
   type DynamoDbLocal,
@@ -194,7 +195,13 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
       statusCode: 501,
     });
     expect(await invoke("gateway", post("/nothing", {}))).toMatchObject({ statusCode: 404 });
-  });
+    for (const path of ["/graphql", "/graphql/stream", "//evil/graphql"]) {
+      const { headers } = (await invoke("gateway", post(path, {}))) as {
+        headers: Record<string, string>;
+      };
+      expect(lackingHeaders(new Headers(headers))).toEqual([]);
+    }
+  }, 120_000);
 
   test("a run that is sent starts the scaler, which asks ECS for a worker, once", async () => {
     const cloud = await startEcsAndLambda();
