@@ -1,4 +1,4 @@
-import { type Erased, nothingErased } from "../core/retention.ts";
+import { type Erased, nothingErased } from "../core/erased.ts";
 import type { Run } from "../core/run.ts";
 import { eventIdOf } from "../core/webhook.ts";
 import { imageFileIn } from "./image-file.ts";

@@ -1,13 +1,15 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { addErased, type Erased, nothingErased } from "../core/erased.ts";
 import type { Clock } from "../core/ports.ts";
-import { addErased, dayMs, type Erased, nothingErased, type Retention } from "../core/retention.ts";
+import { dayMs, type Retention } from "../core/retention.ts";
 import type { Bell } from "./bell.ts";
 import { openLeftovers } from "./leftovers.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 import { appendEntry } from "./sqlite-audit.ts";
 import { removeFile, removeImage, removeRun } from "./sqlite-removal.ts";
 import { topicOfRun } from "./sqlite-runs.ts";
+import { eraseFromTenant } from "./sqlite-tenant-erasure.ts";
 
 /** A transaction takes no further record after this time, and none beyond the count. */
 const stepMsMax = 10;
@@ -166,6 +168,14 @@ export function sqliteRetention(
       }
       await removeFiles();
       return erased;
+    },
+    async eraseTenant(tenantId) {
+      const step = { msMax: stepMsMax, rowsMax: stepRowsMax };
+      const isLeft = eraseFromTenant(sqlite, { tenantId, now: clock.now() }, step);
+      await removeFiles();
+      // What is in the folder yet has no record: drafts, and its folders.
+      if (!isLeft) await rm(join(folder, "images", tenantId), { recursive: true, force: true });
+      return isLeft;
     },
     async tidy() {
       const before = clock.now() - dayMs;

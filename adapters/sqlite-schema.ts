@@ -301,4 +301,15 @@ export const migrations: readonly string[] = [
     path TEXT PRIMARY KEY
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- The state of a tenant's deletion as JSON; "deletion_end" is when it ended, or the end of time.
+  ALTER TABLE tenants ADD COLUMN deletion TEXT;
+  ALTER TABLE tenants ADD COLUMN deletion_end INTEGER GENERATED ALWAYS AS
+    (iif(deletion IS NULL, NULL, coalesce(deletion ->> '$.finishedAt', 9007199254740991))) VIRTUAL;
+  CREATE INDEX tenants_deleted ON tenants (deletion_end) WHERE deletion_end IS NOT NULL;
+  CREATE INDEX uploads_of_tenant ON uploads (tenant_id);
+  CREATE INDEX webhook_outbox_of_tenant ON webhook_outbox (tenant_id);
+  CREATE INDEX sign_in_tokens_of_tenant ON sign_in_tokens (tenant_id);
+  CREATE INDEX sessions_of_tenant ON sessions (tenant_id);
+  `,
 ];

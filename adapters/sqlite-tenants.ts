@@ -1,6 +1,7 @@
 import type { AuditEntry } from "../core/audit.ts";
+import { nothingErased } from "../core/erased.ts";
 import type { Tenants } from "../core/ports.ts";
-import { type ApiKey, scopes, type Tenant } from "../core/tenant.ts";
+import { type ApiKey, scopes, type Tenant, type TenantDeletion } from "../core/tenant.ts";
 import { noTenantLimits, type TenantLimits } from "../core/tenant-limits.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 import { appendEntry, changeAudited } from "./sqlite-audit.ts";
@@ -25,8 +26,32 @@ export function sqliteTenants(sqlite: Sqlite): Tenants {
         .map(tenantOf);
     },
     async setDisabled(tenantId, disabledAt, entry) {
-      const sql = "UPDATE tenants SET disabled_at = ? WHERE id = ?";
+      const sql =
+        "UPDATE tenants SET disabled_at = ?1 WHERE id = ?2 AND (deletion IS NULL OR ?1 IS NOT NULL)";
       return change(entry, sql, disabledAt, tenantId) > 0;
+    },
+    async beginDeletion(tenantId, at, entry) {
+      const deletion: TenantDeletion = { startedAt: at, finishedAt: null, erased: nothingErased };
+      const begun = change(
+        entry,
+        `UPDATE tenants SET disabled_at = coalesce(disabled_at, ?1), deletion = ?2
+         WHERE id = ?3 AND deletion IS NULL`,
+        ...[at, JSON.stringify(deletion), tenantId],
+      );
+      return begun > 0 || sqlite.first("SELECT 1 FROM tenants WHERE id = ?", tenantId) !== null;
+    },
+    async deletions(endedAfter) {
+      return sqlite
+        .all("SELECT * FROM tenants WHERE deletion_end > ? ORDER BY deletion_end", endedAfter)
+        .map(tenantOf);
+    },
+    async endDeletion(tenantId, at) {
+      sqlite.run(
+        `UPDATE tenants SET name = '', limits = '{}', deletion = json_set(deletion, '$.finishedAt', ?1)
+         WHERE id = ?2 AND deletion ->> '$.finishedAt' IS NULL`,
+        at,
+        tenantId,
+      );
     },
     async setLimits(tenantId, limits, entry) {
       // Of limits that were changed by others meanwhile, those that this change does not name stay;
@@ -83,7 +108,14 @@ function tenantOf(row: Row): Tenant {
     createdAt: integer(row, "created_at"),
     disabledAt: instant(row, "disabled_at"),
     limits: limitsOf(row),
+    deletion: deletionOf(row),
   };
+}
+
+function deletionOf(row: Row): TenantDeletion | null {
+  if (row.deletion === null) return null;
+  const deletion: TenantDeletion = JSON.parse(text(row, "deletion")); // written above
+  return deletion;
 }
 
 /** The column holds the limits that are set. */

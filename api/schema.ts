@@ -12,6 +12,7 @@ import { runCreate } from "./mutations/run-create.ts";
 import { runDelete } from "./mutations/run-delete.ts";
 import { runsCreate } from "./mutations/runs-create.ts";
 import { tenantCreate } from "./mutations/tenant-create.ts";
+import { tenantDelete } from "./mutations/tenant-delete.ts";
 import { tenantDisable, tenantEnable } from "./mutations/tenant-disable.ts";
 import { tenantLimitsSet } from "./mutations/tenant-limits-set.ts";
 import { uploadsCreate } from "./mutations/uploads-create.ts";
@@ -63,7 +64,7 @@ export function buildGatewaySchema(): GraphQLSchema {
       Mutation: {
         ...{ runCreate, runsCreate, runCancel, runDelete, imageDelete, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
-        ...{ tenantCreate, tenantDisable, tenantEnable, tenantLimitsSet },
+        ...{ tenantCreate, tenantDelete, tenantDisable, tenantEnable, tenantLimitsSet },
         ...{
           webhookEndpointCreate,
           webhookEndpointUpdate,

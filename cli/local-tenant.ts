@@ -6,7 +6,7 @@ import { auditEntry, commandLine } from "../core/audit.ts";
 import type { Ports } from "../core/ports.ts";
 import { keyAdmits, mintKey, parseKey, scopes } from "../core/tenant.ts";
 
-const localTenant = { id: "ten_local", name: "local" };
+export const localTenant = { id: "ten_local", name: "local" };
 
 /** The file of the local tenant's API key. */
 export function localKeyFile(dataDir: string): string {

@@ -1,14 +1,16 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Connection } from "../adapters/connect.ts";
 import type { Log } from "../api/context.ts";
+import { eraseDeletedTenants } from "../core/delete-tenant.ts";
+import { isNothing } from "../core/erased.ts";
 import { retain } from "../core/retain.ts";
-import { isNothing } from "../core/retention.ts";
 
 const roundEveryMs = 60_000;
+const tenantsEveryMs = 1_000;
 /** Between two steps, so that others find the store free most of the time. */
 const stepPauseMs = 20;
 
-/** Deletes what is older than `days`, or than tenants want it kept, until `signal` aborts. */
+/** Deletes tenants that are to be deleted, and what is older than `days` or than tenants want it kept, until `signal` aborts. */
 export async function retainUntil(
   signal: AbortSignal,
   ports: Connection,
@@ -20,12 +22,21 @@ export async function retainUntil(
       () => true,
       () => false,
     );
-  do {
-    try {
-      const erased = await retain(ports, { days, pause: () => waited(stepPauseMs) });
+  const stepped = () => waited(stepPauseMs);
+  const repeat = async (everyMs: number, round: () => Promise<void>) => {
+    do {
+      try {
+        await round();
+      } catch (err) {
+        log.error({ err }, "what is to be deleted cannot be now; the next round tries again");
+      }
+    } while (await waited(everyMs));
+  };
+  await Promise.all([
+    repeat(tenantsEveryMs, () => eraseDeletedTenants(ports, { pause: stepped })),
+    repeat(roundEveryMs, async () => {
+      const erased = await retain(ports, { days, pause: stepped });
       if (!isNothing(erased)) log.info(erased, "what was to be kept no longer is deleted");
-    } catch (err) {
-      log.error({ err }, "what is old cannot be deleted now; the next round tries again");
-    }
-  } while (await waited(roundEveryMs));
+    }),
+  ]);
 }

@@ -52,7 +52,8 @@ export async function createKey(
 ): Promise<NewKey> {
   const now = ports.clock.now();
   const tenant = reaches(granter, grant.tenantId) ? await ports.tenants.get(grant.tenantId) : null;
-  if (!tenant) throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
+  if (!tenant || tenant.deletion)
+    throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
   requireName(grant.name);
   if (grant.scopes.length === 0)
     throw new AppError("INVALID", "A key needs at least one scope.", { path: ["scopes"] });
@@ -162,7 +163,7 @@ export async function createTenant(ports: AuditedPorts, name: string): Promise<T
   const details = { name };
   const subject = tenantSubject(tenant.id);
   await ports.tenants.create(tenant, auditEntry(ports, "tenant.create", { subject, details }));
-  return { ...tenant, limits: noTenantLimits };
+  return { ...tenant, limits: noTenantLimits, deletion: null };
 }
 
 /** Shuts a tenant's keys out, or lets them in again; its runs in progress end as they would. Throws AppError NOT_FOUND. */
@@ -173,14 +174,23 @@ export async function setTenantDisabled(
 ): Promise<Tenant> {
   const { tenants } = ports;
   const known = await tenants.get(tenantId);
+  if (known?.deletion && !isDisabled) throw isBeingDeleted();
   if (known && (known.disabledAt !== null) !== isDisabled) {
     const action = isDisabled ? "tenant.disable" : "tenant.enable";
     const entry = auditEntry(ports, action, { subject: tenantSubject(tenantId) });
-    await tenants.setDisabled(tenantId, isDisabled ? entry.at : null, entry);
+    const isSet = await tenants.setDisabled(tenantId, isDisabled ? entry.at : null, entry);
+    if (!isSet && !isDisabled) throw isBeingDeleted(); // since it was looked at
   }
   const tenant = known && (await tenants.get(tenantId));
   if (tenant) return tenant;
   throw new AppError("NOT_FOUND", "There is no such tenant.", { path: ["tenantId"] });
+}
+
+function isBeingDeleted(): AppError {
+  return new AppError("INVALID", "The tenant was deleted, or is being deleted.", {
+    path: ["tenantId"],
+    fix: "A deletion cannot be taken back. Make a new tenant.",
+  });
 }
 
 /** The entry of a key that is about to be made. */

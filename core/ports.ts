@@ -98,8 +98,17 @@ export interface Tenants {
   get(tenantId: string): Promise<Tenant | null>;
   /** All of them, by id, from behind `after`. */
   list(page: { readonly first: number; readonly after: string | null }): Promise<Tenant[]>;
-  /** Since when a tenant's keys admit nobody; null lets them in again. False where there is no such tenant. */
+  /** Since when a tenant's keys admit nobody; null lets them in again. False where there is no such tenant, or it is being deleted. */
   setDisabled(tenantId: string, disabledAt: number | null, entry?: AuditEntry): Promise<boolean>;
+  /**
+   * Begins to delete a tenant: shuts its keys out for good, and notes what is to be done. One that has begun goes on. False if there is no such
+   * tenant.
+   */
+  beginDeletion(tenantId: string, at: number, entry?: AuditEntry): Promise<boolean>;
+  /** Tenants that are being deleted, and those whose deletion ended after an instant. */
+  deletions(endedAfter: number): Promise<Tenant[]>;
+  /** Notes that nothing is left of a tenant, and forgets its name and limits. */
+  endDeletion(tenantId: string, at: number): Promise<void>;
   /** Changes the limits that the change names, at once. False if there is no such tenant. */
   setLimits(tenantId: string, change: TenantLimitsChange, entry?: AuditEntry): Promise<boolean>;
   createKey(key: ApiKey, entry?: AuditEntry): Promise<void>;

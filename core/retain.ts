@@ -1,5 +1,6 @@
+import { addErased, type Erased, isNothing, nothingErased } from "./erased.ts";
 import type { Ports } from "./ports.ts";
-import { addErased, dayMs, type Erased, isNothing, nothingErased } from "./retention.ts";
+import { dayMs } from "./retention.ts";
 import type { Tenant } from "./tenant.ts";
 
 const tenantsAtOnce = 100;

@@ -1,23 +1,5 @@
 import type { AuditEntry } from "./audit.ts";
-
-/** How many of each were deleted. */
-export interface Erased {
-  readonly runs: number;
-  readonly images: number;
-  readonly deliveries: number;
-  readonly charges: number;
-  readonly deadLetters: number;
-  readonly uploads: number;
-}
-
-export const nothingErased: Erased = {
-  runs: 0,
-  images: 0,
-  deliveries: 0,
-  charges: 0,
-  deadLetters: 0,
-  uploads: 0,
-};
+import type { Erased } from "./erased.ts";
 
 /**
  * Deletes. What was deleted already may be deleted again, with no effect. A deletion that is given an entry of the audit log leaves it, and
@@ -45,23 +27,13 @@ export interface Retention {
    * milliseconds, as does a step of `tidy`.
    */
   expire(tenantId: string, before: number): Promise<Erased>;
+  /**
+   * Deletes some of all that a tenant has, runs that have not finished included, and adds it to the tenant's deletion. False: nothing was
+   * left but the tenant, its sums of usage and the audit log.
+   */
+  eraseTenant(tenantId: string): Promise<boolean>;
   /** Deletes some of what nobody needs, whatever is to be kept: images that no run has taken and uploads, a day later. */
   tidy(): Promise<Erased>;
-}
-
-export function addErased(a: Erased, b: Erased): Erased {
-  return {
-    runs: a.runs + b.runs,
-    images: a.images + b.images,
-    deliveries: a.deliveries + b.deliveries,
-    charges: a.charges + b.charges,
-    deadLetters: a.deadLetters + b.deadLetters,
-    uploads: a.uploads + b.uploads,
-  };
-}
-
-export function isNothing(erased: Erased): boolean {
-  return Object.values(erased).every((count) => count === 0);
 }
 
 export const dayMs = 86_400_000;

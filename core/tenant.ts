@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { crc32 } from "node:zlib";
+import type { Erased } from "./erased.ts";
 import type { TenantLimits } from "./tenant-limits.ts";
 
 /** One customer of the service. */
@@ -11,10 +12,21 @@ export interface Tenant {
   readonly disabledAt: number | null;
   /** What operators decided for this tenant alone. */
   readonly limits: TenantLimits;
+  /** Null unless it is being deleted, or was. */
+  readonly deletion: TenantDeletion | null;
+}
+
+/** A job of the store: it goes on until nothing is left, whatever ends in between. */
+export interface TenantDeletion {
+  readonly startedAt: number;
+  /** Null while something is left. */
+  readonly finishedAt: number | null;
+  /** What was deleted so far. */
+  readonly erased: Erased;
 }
 
 /** A tenant as it is made: without limits of its own. */
-export type NewTenant = Omit<Tenant, "limits">;
+export type NewTenant = Omit<Tenant, "limits" | "deletion">;
 
 /** What a key may do, as in the SDL. OPERATOR means all tenants. */
 export const scopes = [

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { AuditEntry } from "../../core/audit.ts";
-import type { Clock, Images } from "../../core/ports.ts";
-import { addErased, type Erased, nothingErased, type Retention } from "../../core/retention.ts";
+import { addErased, type Erased, nothingErased } from "../../core/erased.ts";
+import type { Clock } from "../../core/ports.ts";
+import type { Retention } from "../../core/retention.ts";
 import { isFinished, type Run } from "../../core/run.ts";
-import { eventOf } from "../../core/webhook.ts";
+import { type Delivery, eventOf } from "../../core/webhook.ts";
 import { auditWrites } from "./dynamo-audit.ts";
 import {
   deleteItems,
@@ -26,21 +27,22 @@ import {
   type ItemKey,
   instantKey,
   keyIn,
+  keyOf,
   queryItems,
   text,
   transact,
 } from "./dynamo-table.ts";
+import { noteErased } from "./dynamo-tenant-deletion.ts";
+import { placeOfApiKey } from "./dynamo-tenants.ts";
 import { deliveriesOfTenant, placeOfDelivery, pointersOf, recordIn } from "./dynamo-webhooks.ts";
+import type { S3Images } from "./s3-images.ts";
 
 /** What a step looks at, and what it deletes. */
 const pageSize = 100;
 const stepMax = 25;
 const lookEveryMs = 100;
-
-export interface ErasableImages extends Pick<Images, "get"> {
-  /** Deletes the bytes and all that is known of them. */
-  erase(tenantId: string, imageId: string): Promise<void>;
-}
+/** The end of the year 9999. */
+const endOfTime = 253_402_300_799_999;
 
 /**
  * Deletes from the table and the bucket. The table's time to live and the bucket's lifecycle rules delete by the service's setting; this is
@@ -49,7 +51,7 @@ export interface ErasableImages extends Pick<Images, "get"> {
  */
 export function dynamoRetention(
   table: DynamoTable,
-  images: ErasableImages,
+  images: Pick<S3Images, "get" | "erase" | "eraseTenant">,
   clock: Clock,
 ): Retention {
   const TableName = table.name;
@@ -83,13 +85,13 @@ export function dynamoRetention(
   async function removeRun(
     tenantId: string,
     runId: string,
-    entry?: AuditEntry,
+    { entry, isForced = false }: { entry?: AuditEntry | undefined; isForced?: boolean } = {},
   ): Promise<{ outcome: "removed" | "missing" | "unfinished"; erased: Erased }> {
     for (;;) {
       const item = await getItem(table, placeOfRun(tenantId, runId));
       if (!item) return { outcome: "missing", erased: nothingErased };
       const run = await runIn(item);
-      if (!isFinished(run)) return { outcome: "unfinished", erased: nothingErased };
+      if (!isFinished(run) && !isForced) return { outcome: "unfinished", erased: nothingErased };
       const event = eventOf(run);
       if (event) await deleteItems(table, [placeOfEvent(event)]); // no delivery comes after it
       const beside = (
@@ -170,11 +172,15 @@ export function dynamoRetention(
     return erased;
   }
 
-  async function expireDeliveries(tenantId: string, before: number): Promise<Erased> {
+  async function expireDeliveries(
+    tenantId: string,
+    before: number,
+    isOver = ({ status }: Delivery) => status !== "PENDING",
+  ): Promise<Erased> {
     for await (const items of oldest(deliveriesOfTenant(tenantId), before)) {
       const done = items
         .map((item) => recordIn(item))
-        .filter(({ status, createdAt }) => status !== "PENDING" && createdAt < before);
+        .filter((delivery) => isOver(delivery) && delivery.createdAt < before);
       const keys = done.flatMap((delivery): ItemKey[] => [
         placeOfDelivery(tenantId, delivery.id),
         ...pointersOf(delivery),
@@ -196,14 +202,57 @@ export function dynamoRetention(
     return { ...nothingErased, charges: items.length };
   }
 
+  /** The first kind of record first. What an index has not seen yet is found by a later look. */
+  async function eraseStep(tenantId: string): Promise<{ isLeft: boolean; erased: Erased }> {
+    const keys = await queryItems(table, {
+      partition: keyOf("KEYS", tenantId),
+      max: pageSize,
+    });
+    if (keys.length > 0) {
+      await deleteItems(
+        table,
+        keys.map((item) => placeOfApiKey(text(item, "keyId"))),
+      );
+      await deleteItems(table, keys.map(keyIn));
+      return { isLeft: true, erased: { ...nothingErased, apiKeys: keys.length } };
+    }
+    for (const { partition, counted } of [
+      { partition: keyOf("ENDPOINTS", tenantId), counted: "endpoints" },
+      { partition: rowsOf(tenantId), counted: "charges" },
+      { partition: keyOf("BUDGET", tenantId), counted: null },
+    ] as const) {
+      const items = await queryItems(table, { partition, max: pageSize });
+      if (items.length === 0) continue;
+      await deleteItems(table, items.map(keyIn));
+      const erased = counted ? { ...nothingErased, [counted]: items.length } : nothingErased;
+      return { isLeft: true, erased };
+    }
+    let erased = nothingErased;
+    for await (const items of oldest(runsOf(tenantId), endOfTime)) {
+      for (const run of (await Promise.all(items.map(runIn))).slice(0, stepMax))
+        erased = addErased(erased, (await removeRun(tenantId, run.id, { isForced: true })).erased);
+      if (items.length > 0) return { isLeft: true, erased };
+    }
+    const { deliveries } = await expireDeliveries(tenantId, endOfTime, () => true);
+    if (deliveries > 0) return { isLeft: true, erased: { ...nothingErased, deliveries } };
+    const { objects, ...files } = await images.eraseTenant(tenantId);
+    return { isLeft: objects > 0, erased: { ...nothingErased, ...files } };
+  }
+
   return {
-    removeRun: async (tenantId, runId, entry) => (await removeRun(tenantId, runId, entry)).outcome,
+    removeRun: async (tenantId, runId, entry) =>
+      (await removeRun(tenantId, runId, { entry })).outcome,
     removeImage: (tenantId, imageId, entry) =>
       removeImage({ tenantId, imageId }, (run) => !isFinished(run), entry),
     async expire(tenantId, before) {
       let erased = await expireRuns(tenantId, before);
       erased = addErased(erased, await expireDeliveries(tenantId, before));
       return addErased(erased, await expireCharges(tenantId, before));
+    },
+    eraseTenant: async (tenantId) => {
+      const { isLeft, erased } = await eraseStep(tenantId);
+      await noteErased(table, tenantId, erased);
+      return isLeft;
     },
     tidy: async () => nothingErased, // uploads and images go by lifecycle rules of the bucket
   };

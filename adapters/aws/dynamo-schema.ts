@@ -18,6 +18,7 @@ import type { CreateTableCommandInput } from "@aws-sdk/client-dynamodb";
  * | ENDPOINTS#tenant             | endpoint            | a webhook endpoint                                         |
  * | DELIVERY#tenant#delivery     | DELIVERY            | a delivery                                                 |
  * | TENANT#tenant, KEY#key       | TENANT, KEY         | a tenant, an API key                                       |
+ * | DELETIONS                    | tenant              | that this tenant is being deleted                          |
  * | TENANTS, KEYS#tenant         | tenant, instant#key | that there is this tenant, this key                        |
  * | BUDGET#tenant                | bucket              | a token bucket                                             |
  * | ALIASES, WORKERS             | alias, worker       | an alias of a model, what a worker reports                 |

@@ -21,6 +21,14 @@ import {
   type Write,
 } from "./dynamo-table.ts";
 
+import {
+  deletionIn,
+  instant,
+  limitAttribute,
+  placeOfTenant,
+  tenantDeletions,
+} from "./dynamo-tenant-deletion.ts";
+
 /**
  * Tenants and their API keys in DynamoDB. Beside each record stands a second item, which is never changed and lists it: all tenants in one
  * partition, the keys of each tenant in one. So lists, too, show every write at once, which an index would not promise. What is null in a
@@ -53,7 +61,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
   };
 
   const findKey = async (keyId: string): Promise<ApiKey | null> => {
-    const item = await getItem(table, placeOfKey(keyId));
+    const item = await getItem(table, placeOfApiKey(keyId));
     return item && keyIn(item);
   };
 
@@ -94,16 +102,21 @@ export function dynamoTenants(table: DynamoTable): Tenants {
     },
     setDisabled(tenantId, disabledAt, entry) {
       const change = {
-        ConditionExpression: "attribute_exists(pk)",
         ...(disabledAt === null
-          ? { UpdateExpression: "REMOVE disabledAt" }
+          ? {
+              ConditionExpression:
+                "attribute_exists(pk) AND attribute_not_exists(deletionStartedAt)",
+              UpdateExpression: "REMOVE disabledAt",
+            }
           : {
+              ConditionExpression: "attribute_exists(pk)",
               UpdateExpression: "SET disabledAt = :at",
               ExpressionAttributeValues: { ":at": disabledAt },
             }),
       };
       return update(placeOfTenant(tenantId), change, entry);
     },
+    ...tenantDeletions(table, tenantIn),
     setLimits(tenantId, change, entry) {
       const named = tenantLimitNames.filter((name) => change[name] !== undefined);
       const set = named.filter((name) => change[name] !== null);
@@ -141,7 +154,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
       return (
         await getItems(
           table,
-          listed.map((item) => placeOfKey(text(item, "keyId"))),
+          listed.map((item) => placeOfApiKey(text(item, "keyId"))),
         )
       ).map(keyIn);
     },
@@ -149,7 +162,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
       const moved: Write = {
         Update: {
           TableName: table.name,
-          Key: placeOfKey(keyId),
+          Key: placeOfApiKey(keyId),
           ConditionExpression:
             "tenantId = :tenant AND attribute_not_exists(revokedAt) AND (attribute_not_exists(endsAt) OR endsAt >= :at)",
           UpdateExpression: "SET endsAt = :at",
@@ -164,7 +177,7 @@ export function dynamoTenants(table: DynamoTable): Tenants {
         UpdateExpression: "SET revokedAt = if_not_exists(revokedAt, :at)",
         ExpressionAttributeValues: { ":tenant": tenantId, ":at": revokedAt },
       };
-      return update(placeOfKey(keyId), change, entry);
+      return update(placeOfApiKey(keyId), change, entry);
     },
   };
 }
@@ -174,7 +187,7 @@ function itemsOf(key: ApiKey): (Item & ItemKey)[] {
   const { id, tenantId, name, scopes, secretHash, createdAt, expiresAt, revokedAt } = key;
   const dates = { createdAt, endsAt: expiresAt ?? undefined, revokedAt: revokedAt ?? undefined };
   return [
-    { ...placeOfKey(id), id, tenantId, name, scopes, secretHash, ...dates },
+    { ...placeOfApiKey(id), id, tenantId, name, scopes, secretHash, ...dates },
     { pk: keyOf("KEYS", tenantId), sk: instantKey(createdAt, id), keyId: id },
   ];
 }
@@ -182,11 +195,7 @@ function itemsOf(key: ApiKey): (Item & ItemKey)[] {
 /** The partition that lists all tenants, by id. */
 const allTenants = "TENANTS";
 
-function placeOfTenant(tenantId: string): ItemKey {
-  return { pk: keyOf("TENANT", tenantId), sk: "TENANT" };
-}
-
-function placeOfKey(keyId: string): ItemKey {
+export function placeOfApiKey(keyId: string): ItemKey {
   return { pk: keyOf("KEY", keyId), sk: "KEY" };
 }
 
@@ -197,12 +206,8 @@ function tenantIn(item: Item): Tenant {
     createdAt: number(item, "createdAt"),
     disabledAt: instant(item, "disabledAt"),
     limits: limitsIn(item),
+    deletion: deletionIn(item),
   };
-}
-
-/** Each limit that is set is an attribute of its own, so that two changes at once both count. */
-function limitAttribute(name: keyof TenantLimits): string {
-  return `limit_${name}`;
 }
 
 function limitsIn(item: Item): TenantLimits {
@@ -225,8 +230,4 @@ function keyIn(item: Item): ApiKey {
     expiresAt: instant(item, "endsAt"), // not `expiresAt`: the table deletes by that one, and dead keys stay listed
     revokedAt: instant(item, "revokedAt"),
   };
-}
-
-function instant(item: Item, attribute: string): number | null {
-  return item[attribute] === undefined ? null : number(item, attribute);
 }

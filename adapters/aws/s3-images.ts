@@ -1,17 +1,28 @@
 import type { Clock, Images } from "../../core/ports.ts";
 import type { ImageWarning, StoredImage } from "../../core/run.ts";
-import { imageKey } from "./s3-keys.ts";
-import { type Bucket, headObject, putObject, readObject, removeObject } from "./s3-objects.ts";
+import { imageKey, tenantPrefix } from "./s3-keys.ts";
+import {
+  type Bucket,
+  headObject,
+  putObject,
+  readObject,
+  removeObject,
+  removeObjects,
+} from "./s3-objects.ts";
 import { s3Uploads } from "./s3-uploads.ts";
+
+export interface S3Images extends Images {
+  /** Deletes an image's bytes and all that is known of them. */
+  erase(tenantId: string, imageId: string): Promise<void>;
+  /** Deletes some of a tenant's objects. Gives how many: none if there are none. */
+  eraseTenant(tenantId: string): Promise<{ objects: number; images: number; uploads: number }>;
+}
 
 /**
  * Images and uploads in a bucket, without a table: what is known of an image is the metadata of its object. Clients PUT their uploads
  * to the bucket directly. When images and uploads end is for the bucket's lifecycle rules to say.
  */
-export function s3Images(
-  bucket: Bucket,
-  clock: Clock,
-): Images & { erase(tenantId: string, imageId: string): Promise<void> } {
+export function s3Images(bucket: Bucket, clock: Clock): S3Images {
   return {
     ...s3Uploads(bucket, clock),
     async put(tenantId, image, bytes) {
@@ -57,6 +68,13 @@ export function s3Images(
     async erase(tenantId, imageId) {
       const key = imageKey(tenantId, imageId);
       if (key !== null) await removeObject(bucket, key);
+    },
+    async eraseTenant(tenantId) {
+      const prefix = tenantPrefix(tenantId);
+      const keys = prefix === null ? [] : await removeObjects(bucket, prefix);
+      const count = (part: string) =>
+        keys.filter((key) => key.startsWith(`${prefix}${part}`)).length;
+      return { objects: keys.length, images: count("images/"), uploads: count("uploads/") };
     },
   };
 }

@@ -15,6 +15,11 @@ export function uploadKeys(
   return isId(tenantId) && isId(uploadId) ? { bytes, announcement: `${bytes}.announced` } : null;
 }
 
+/** What all keys of a tenant begin with. */
+export function tenantPrefix(tenantId: string): string | null {
+  return isId(tenantId) ? `tenants/${tenantId}/` : null;
+}
+
 function isId(text: string): boolean {
   return /^[A-Za-z0-9_-]{1,128}$/.test(text);
 }

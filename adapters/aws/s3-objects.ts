@@ -3,6 +3,7 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
+  ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   type S3ClientConfig,
@@ -76,6 +77,20 @@ export async function readObject(
 /** Does nothing if there is none. */
 export async function removeObject(bucket: Bucket, key: string): Promise<void> {
   await bucket.client.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: key }));
+}
+
+/** Deletes up to 1,000 objects whose keys begin so. Gives the keys. */
+export async function removeObjects(bucket: Bucket, prefix: string): Promise<string[]> {
+  const page = await bucket.client.send(
+    new ListObjectsV2Command({ Bucket: bucket.name, Prefix: prefix }),
+  );
+  const keys = (page.Contents ?? []).flatMap(({ Key }) => (Key === undefined ? [] : [Key]));
+  const open = [...keys];
+  const work = async () => {
+    for (let key = open.pop(); key !== undefined; key = open.pop()) await removeObject(bucket, key);
+  };
+  await Promise.all(Array.from({ length: 16 }, work));
+  return keys;
 }
 
 /** A sha256 as S3 writes it, from a hexadecimal one. */

@@ -5,6 +5,7 @@ import { type Span, usageOf } from "../queries/usage.ts";
 export const Tenant = {
   apiKeys: (tenant: StoredTenant, _args: unknown, { ports }: RequestContext) =>
     ports.tenants.keys(tenant.id),
+  deletion: ({ deletion }: StoredTenant) => deletion && { ...deletion, ...deletion.erased },
   usage: (tenant: StoredTenant, span: Span, context: RequestContext) =>
     usageOf(tenant.id, span, context),
 };

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { createTenant, setTenantDisabled } from "../../core/api-keys.ts";
 import type { Ports } from "../../core/ports.ts";
 import type { Tenant } from "../../core/tenant.ts";
+import { addDelete } from "../delete-tenant.ts";
 import { instantText, type OperatorOptions, operate, operatorOptions } from "../operate.ts";
 import { alignColumns } from "../print.ts";
 import { addLimits } from "../tenant-limits.ts";
@@ -10,7 +11,9 @@ import { addLimits } from "../tenant-limits.ts";
 export function addTenants(program: Command): void {
   const tenants = program
     .command("tenants")
-    .description("Creates, lists, disables and enables tenants: the customers of the service.");
+    .description(
+      "Creates, lists, disables, enables and deletes tenants: the customers of the service.",
+    );
   const add = (name: string, description: string) =>
     tenants
       .command(name)
@@ -28,6 +31,13 @@ export function addTenants(program: Command): void {
   add("enable", "Lets a disabled tenant's keys in again.")
     .argument("<tenant>", "its id")
     .action(enable);
+  addDelete(
+    add(
+      "delete",
+      "Deletes a tenant and all that it has, for good; asked again, tells how far that is.",
+    ),
+    allTenants,
+  );
 }
 
 function create(name: string, options: OperatorOptions): Promise<void> {
@@ -63,11 +73,12 @@ function enable(tenantId: string, options: OperatorOptions): Promise<void> {
 
 const line = (tenant: Tenant) => alignColumns([cells(tenant)]);
 
-function cells({ id, name, createdAt, disabledAt }: Tenant): string[] {
-  return [
-    id,
-    disabledAt === null ? "enabled" : `disabled ${instantText(disabledAt)}`,
-    `created ${instantText(createdAt)}`,
-    name,
-  ];
+function cells({ id, name, createdAt, disabledAt, deletion }: Tenant): string[] {
+  return [id, stateOf({ disabledAt, deletion }), `created ${instantText(createdAt)}`, name];
+}
+
+function stateOf({ disabledAt, deletion }: Pick<Tenant, "disabledAt" | "deletion">): string {
+  if (deletion?.finishedAt) return `deleted ${instantText(deletion.finishedAt)}`;
+  if (deletion) return `deleting since ${instantText(deletion.startedAt)}`;
+  return disabledAt === null ? "enabled" : `disabled ${instantText(disabledAt)}`;
 }

@@ -1,5 +1,6 @@
+import { eraseDeletedTenants } from "../../core/delete-tenant.ts";
+import { type Erased, nothingErased } from "../../core/erased.ts";
 import { retain } from "../../core/retain.ts";
-import { type Erased, nothingErased } from "../../core/retention.ts";
 import { sweep } from "../../core/sweep.ts";
 import { type CloudConnection, connectCloud } from "./connect.ts";
 
@@ -42,6 +43,7 @@ async function eraseOld({ ports, log }: CloudConnection): Promise<Erased> {
   const begun = performance.now();
   const pause = async () => performance.now() - begun < retainMsMax;
   try {
+    await eraseDeletedTenants(ports, { pause });
     return await retain(ports, { days: null, pause });
   } catch (err) {
     log.error({ err }, "what is old cannot be deleted now; the next minute tries again");

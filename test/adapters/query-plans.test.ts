@@ -144,6 +144,9 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   await queue.depth();
 
   const retention = sqliteRetention({ sqlite, bell }, clock, "no-such-folder");
+  await tenants.beginDeletion("ten_1", 5);
+  await tenants.deletions(5);
+  await tenants.endDeletion("ten_1", 6);
   await retention.removeImage("ten_1", "img_1");
   await retention.removeRun("ten_1", "run_1");
   await retention.expire("ten_1", 1_000_000_000);

@@ -59,6 +59,7 @@ const audited: Readonly<Record<string, [(made: Made) => string, ...string[]]>> =
   ],
   tenantDisable: [() => `(input: { tenantId: "bob" }) { tenant { id } }`, "tenant.disable"],
   tenantEnable: [() => `(input: { tenantId: "bob" }) { tenant { id } }`, "tenant.enable"],
+  tenantDelete: [() => `(input: { tenantId: "bob" }) { tenant { id } }`, "tenant.delete"],
   webhookEndpointCreate: [
     () => `(input: { url: "https://example.com/a?token=SECRET" }) { endpoint { id } }`,
     "webhookEndpoint.create",

@@ -127,6 +127,7 @@ const values: Record<string, object> = {
   apiKeyReroll: { input: { keyId: "x" } },
   apiKeyRevoke: { input: { keyId: "x" } },
   tenantCreate: { input: { name: "x" } },
+  tenantDelete: { input: { tenantId: "x" } },
   tenantDisable: { input: { tenantId: "x" } },
   tenantEnable: { input: { tenantId: "x" } },
   tenantLimitsSet: { input: { tenantId: "x" } },

@@ -97,3 +97,19 @@ test.each([
   expect(stderr).toContain(`error: ${message}`);
   expect(code).not.toBe(0);
 });
+
+test("tenants delete takes an id or a name, asks before it deletes, and tells how far it is", async () => {
+  const tenant = (await run("tenants", "create", "Grace & Co")).stdout.trim();
+  const { stdout: key } = await run("keys", "create", tenant, "--name", "shop");
+  const refused = await run("tenants", "delete", "Grace & Co");
+  expect(refused).toMatchObject({ code: 2, stdout: "" });
+  expect(refused.stderr).toContain("--yes");
+  expect(await admitted(key)).toEqual(expect.arrayContaining(["RUNS_READ"]));
+  const { stdout } = await run("tenants", "delete", "Grace & Co", "--yes");
+  expect(stdout).toMatch(/^ten_\w{16}: being deleted since \S+Z by the gateway/);
+  expect(await admitted(key)).toBe("UNAUTHENTICATED");
+  expect((await run("tenants", "list")).stdout).toContain("deleting since");
+  expect((await run("tenants", "delete", tenant)).stdout).toContain("being deleted since");
+  expect((await run("tenants", "enable", tenant)).stderr).toContain("cannot be taken back");
+  expect((await run("tenants", "delete", "nobody", "--yes")).stderr).toContain("no tenant nobody");
+});

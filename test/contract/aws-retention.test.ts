@@ -4,6 +4,7 @@ import { markedImages } from "../../adapters/aws/dynamo-image-refs.ts";
 import { dynamoRetention } from "../../adapters/aws/dynamo-retention.ts";
 import { dynamoRuns } from "../../adapters/aws/dynamo-runs.ts";
 import { dynamoTable } from "../../adapters/aws/dynamo-table.ts";
+import { dynamoTenants } from "../../adapters/aws/dynamo-tenants.ts";
 import { dynamoWebhooks } from "../../adapters/aws/dynamo-webhooks.ts";
 import { s3Images } from "../../adapters/aws/s3-images.ts";
 import { openS3 } from "../../adapters/aws/s3-objects.ts";
@@ -35,6 +36,7 @@ describe.skipIf(dynamoDbIsMissing)("DynamoDB Local and emulated S3", () => {
         images: markedImages(images, table, clock),
         retention: dynamoRetention(table, images, clock),
         audit: dynamoAudit(table),
+        tenants: dynamoTenants(table),
         close: async () => client.destroy(),
       };
     },

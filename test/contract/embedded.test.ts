@@ -183,6 +183,7 @@ for (const { name, openStore } of [
         images: fileImages(here.sqlite, clock, place).images,
         retention: sqliteRetention(here, clock, folder),
         audit: sqliteAudit(here.sqlite),
+        tenants: sqliteTenants(here.sqlite),
         close,
       };
     },

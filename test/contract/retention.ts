@@ -1,17 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Audit, anyEntry, auditEntry, commandLine } from "../../core/audit.ts";
-import type { Clock, Images, Runs } from "../../core/ports.ts";
-import {
-  addErased,
-  dayMs,
-  isNothing,
-  nothingErased,
-  type Retention,
-} from "../../core/retention.ts";
+import { eraseDeletedTenants } from "../../core/delete-tenant.ts";
+import { addErased, isNothing, nothingErased } from "../../core/erased.ts";
+import type { Clock, Images, Runs, Tenants } from "../../core/ports.ts";
+import { dayMs, type Retention } from "../../core/retention.ts";
 import type { Run, StoredImage } from "../../core/run.ts";
+import { mintKey } from "../../core/tenant.ts";
+import { noTenantLimits } from "../../core/tenant-limits.ts";
 import { deliveriesOf } from "../../core/webhook.ts";
 import type { Webhooks } from "../../core/webhook-store.ts";
 import { answered } from "../core/answered.ts";
+import { grantOf } from "../core/new-key.ts";
 import { newRun } from "../core/new-run.ts";
 import { newEndpoint } from "../core/new-webhook.ts";
 import { fakeClock } from "./fake-clock.ts";
@@ -23,6 +22,7 @@ export interface OpenRetention {
   readonly images: Images;
   readonly retention: Retention;
   readonly audit: Audit;
+  readonly tenants: Tenants;
   close(): Promise<void>;
 }
 
@@ -256,6 +256,50 @@ export function retentionContract(
       }
     });
 
+    test("all of a tenant goes, runs that have not finished too, and is counted; sums and other tenants stay", async () => {
+      const other = await end(await take("kept", { tenantId: "ten_2" }));
+      for (const id of ["ten_1", "ten_2"])
+        await store.tenants.create({ ...newTenant, id, name: id });
+      await end(await take("a"));
+      await end(await take("b"));
+      await take("open");
+      await store.webhooks.createEndpoint(newEndpoint());
+      const { key } = mintKey(grantOf("ten_1"), "pepper", clock.now());
+      await store.tenants.createKey(key);
+      const span = { from: clock.now() - 3_600_000, to: clock.now() + 3_600_000 };
+      const used = await store.runs.usage("ten_1", span);
+      expect(await store.tenants.beginDeletion("ten_none", 5)).toBe(false);
+      expect(await store.tenants.beginDeletion("ten_1", clock.now())).toBe(true);
+      expect(await store.tenants.setDisabled("ten_1", null)).toBe(false);
+      expect((await store.tenants.get("ten_1"))?.disabledAt).toBe(clock.now());
+      clock.advance(7);
+      expect(await store.tenants.beginDeletion("ten_1", clock.now())).toBe(true);
+      await eraseDeletedTenants({ ...store, clock }, { pause: async () => true });
+
+      const deleted = await store.tenants.get("ten_1");
+      expect(deleted).toMatchObject({ name: "", limits: noTenantLimits });
+      expect(deleted?.deletion).toMatchObject({
+        startedAt: clock.now() - 7,
+        finishedAt: clock.now(),
+        erased: { runs: 3, images: 3, deliveries: 2, endpoints: 1, apiKeys: 1 },
+      });
+      const { runs } = await store.runs.list("ten_1", { first: 9, after: null, status: null });
+      expect([runs, await deliveriesTo("ten_1")]).toEqual([[], []]);
+      expect(await store.webhooks.endpoints("ten_1")).toEqual([]);
+      expect(await store.tenants.findKey(key.id)).toBeNull();
+      expect(await store.images.read("ten_1", "img_open")).toBeNull();
+      expect(await store.runs.usage("ten_1", span)).toEqual(used);
+      expect(await store.runs.get("ten_2", other.id)).toEqual(other);
+      expect(await store.images.read("ten_2", other.image.id)).not.toBeNull();
+      expect(await store.tenants.setDisabled("ten_1", null)).toBe(false);
+
+      await take("late"); // of a request that was on its way
+      await eraseDeletedTenants({ ...store, clock }, { pause: async () => true });
+      expect(await store.runs.get("ten_1", "run_late")).toBeNull();
+      clock.advance(dayMs + 1);
+      expect(await store.tenants.deletions(clock.now() - dayMs)).toEqual([]);
+    });
+
     test("many runs go in several steps, none of which is long", async () => {
       for (let i = 0; i < manyRuns; i += 1) await end(await take(`many${i}`));
       let steps = 0;
@@ -272,6 +316,8 @@ export function retentionContract(
     });
   });
 }
+
+const newTenant = { createdAt: 0, disabledAt: null };
 
 export const bytes = Buffer.from("these bytes stand for a picture");
 

@@ -21,7 +21,7 @@ export function tenantsContract(name: string, open: () => Promise<OpenTenants>):
     afterEach(() => store.close());
 
     const tenant = { id: "ten_1", name: "Örtliche Werke", createdAt: 7, disabledAt: null };
-    const stored = { ...tenant, limits: noTenantLimits };
+    const stored = { ...tenant, limits: noTenantLimits, deletion: null };
 
     test("a stored tenant reads back as it was, here and elsewhere", async () => {
       await store.tenants.create(tenant);
