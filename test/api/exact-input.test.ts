@@ -325,3 +325,34 @@ test("a cursor that another text decodes to is refused", async () => {
     expect(body.errors[0].extensions.code).toBe("INVALID");
   }
 });
+
+test.each(["__proto__", "constructor", "toString"])("%s is a name like any other", async (name) => {
+  const ask = async (query: string, variables: object) =>
+    (await gateway.ask(query, variables, operator)).body;
+  const { tenantCreate } = (
+    await ask(
+      "mutation ($name: String!) { tenantCreate(input: { name: $name }) { tenant { id name } userErrors { code } } }",
+      { name },
+    )
+  ).data;
+  expect(tenantCreate).toEqual({ tenant: { id: expect.any(String), name }, userErrors: [] });
+  for (const [query, variables] of [
+    ["query ($id: ID!) { run(id: $id) { id } }", { id: name }],
+    ["query ($id: ID!) { node(id: $id) { id } }", { id: name }],
+    ["query ($id: ID!) { tenant(id: $id) { id } }", { id: name }],
+    ["query ($id: ID!) { webhookEndpoint(id: $id) { id } }", { id: name }],
+  ] as const)
+    expect(Object.values((await ask(query, variables)).data)).toEqual([null]);
+  const run = await runInput({ model: name });
+  expect((await ask(create, { input: run })).data.runCreate.userErrors).toMatchObject([
+    { code: "MODEL_NOT_FOUND" },
+  ]);
+  const action =
+    "query ($filter: AuditFilter) { auditLog(first: 1, filter: $filter) { edges { cursor } } }";
+  const audited = await ask(action, { filter: { action: name } });
+  expect(audited.errors[0].extensions.code).toBe("INVALID");
+  const events = "query ($s: [RunStatus!]) { runs(status: $s) { edges { cursor } } }";
+  expect((await ask(events, { s: [name] })).errors[0].extensions.code).toBe("BAD_USER_INPUT");
+  const labelled = await runInput({ tasks: [{ detectObjects: { labels: [name] } }] });
+  expect((await ask(create, { input: labelled })).data.runCreate.userErrors).toEqual([]);
+});

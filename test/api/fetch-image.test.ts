@@ -6,9 +6,12 @@ import { type FetchSettings, fetchImage } from "../../api/fetch-image.ts";
 import { guardedConnector } from "../../api/guarded-connector.ts";
 import type { AppError } from "../../core/errors.ts";
 
-/** Answers names from a table, as a resolver in the caller's hands could; refuses others as node does: with the error alone. */
+/**
+ * Answers names from a table, as a resolver in the caller's hands could, and as node does: a list if all addresses are asked for, else the first; others
+ * are refused with the error alone.
+ */
 function resolver(names: Readonly<Record<string, readonly string[]>>): LookupFunction {
-  return (hostname, _options, callback) => {
+  return (hostname, options, callback) => {
     const addresses = names[hostname]?.map((address) => ({
       address,
       family: address.includes(":") ? 6 : 4,
@@ -16,7 +19,9 @@ function resolver(names: Readonly<Record<string, readonly string[]>>): LookupFun
     const unknown = Object.assign(new Error(`getaddrinfo ENOTFOUND ${hostname}`), {
       ...{ errno: -3008, code: "ENOTFOUND", syscall: "getaddrinfo", hostname },
     });
-    const answer: unknown[] = addresses ? [null, addresses] : [unknown];
+    const [first] = addresses ?? [];
+    const found = options.all ? [addresses] : [first?.address, first?.family];
+    const answer: unknown[] = addresses ? [null, ...found] : [unknown];
     process.nextTick(() => Reflect.apply(callback, undefined, answer));
   };
 }

@@ -50,15 +50,20 @@ export async function startFakeHub(): Promise<FakeHub> {
     const json = (body: unknown) =>
       response.setHeader("content-type", "application/json").end(JSON.stringify(body));
     if (url.pathname.startsWith("/api/models/missing/")) {
-      response.statusCode = 404;
-      return void json({ error: "Repository not found" });
+      response.statusCode = 401; // the hub does not tell who is not signed in whether it is there
+      return void json({ error: "Invalid username or password." });
     }
     if (/^\/api\/models\/[^/]+\/[^/]+\/revision\/(main|v1)$/.test(url.pathname))
       return void json({ _id: "1", id: "any/any", sha: commit });
     if (url.pathname.endsWith(`/tree/${commit}`)) return void json([...files].map(treeEntry));
-    const [, path = ""] = new RegExp(`/resolve/${commit}/(.+)$`).exec(url.pathname) ?? [];
-    const bytes = files.get(path);
-    if (bytes) {
+    const [, place, path = ""] = /\/(resolve\/[^/]+|cdn)\/(.+)$/.exec(url.pathname) ?? [];
+    const bytes = place === "cdn" || place === `resolve/${commit}` ? files.get(path) : undefined;
+    // Large files lie elsewhere; what leads there tells their size and sha256.
+    if (bytes && place !== "cdn" && path.endsWith(".onnx")) {
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      const linked = { "x-linked-size": bytes.length, "x-linked-etag": `"${sha256}"` };
+      response.writeHead(302, { ...linked, location: `/cdn/${path}?signed=1` }).end();
+    } else if (bytes) {
       sendFile(request, response, path, bytes);
     } else {
       response.statusCode = 404;

@@ -19,11 +19,11 @@ export function notingEngine(
       if (images.length > 0) calls.push({ verb: "see", items: images.length, prompts: [] });
       return engine.see(model, images, signal);
     },
-    async answer(model, prompts, signal) {
+    async answer(model, prompts, signal, turn) {
       const texts = prompts.map(({ prompt }) => prompt);
       calls.push({ verb: "answer", items: prompts.length, prompts: texts });
       await gate?.(texts);
-      return engine.answer(model, prompts, signal);
+      return engine.answer(model, prompts, signal, turn);
     },
   };
 }

@@ -26,6 +26,14 @@ test("what is said takes the place of its default, and of nothing else", () => {
   });
 });
 
+test.each(["constructor", "toString", "__proto__"])("%s is no setting", (name) => {
+  const given = JSON.parse(`{"${name}": 1, "workers": {"${name}": 1}}`);
+  expect(mistakesOf(given)).toEqual([
+    expect.stringContaining(`${name}: no such setting`),
+    expect.stringContaining(`workers.${name}: no such setting`),
+  ]);
+});
+
 test("the command line gives it as JSON", () => {
   expect(readCloudConfig('{"retentionDays": 7}').retentionDays).toBe(7);
   expect(mistakesOf("{retentionDays: 7}")).toEqual(["vedere: this is not JSON"]);

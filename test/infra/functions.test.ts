@@ -272,7 +272,7 @@ describe.skipIf(dynamoDbIsMissing)("the bundled functions, on emulated AWS", () 
 async function startEcsAndLambda() {
   const updates: object[] = [];
   const invoked: string[] = [];
-  let desiredCount = 0;
+  let [desiredCount, runningCount] = [0, 0];
   const server = createServer(async (request, response) => {
     const body = await text(request);
     const target = String(request.headers["x-amz-target"] ?? "");
@@ -280,11 +280,11 @@ async function startEcsAndLambda() {
       response
         .writeHead(status, { "content-type": "application/x-amz-json-1.1" })
         .end(JSON.stringify(json));
-    if (target.endsWith(".DescribeServices"))
-      return answer({
-        services: [{ serviceName: "s", desiredCount, runningCount: desiredCount }],
-        failures: [],
-      });
+    if (target.endsWith(".DescribeServices")) {
+      const services = [{ serviceName: "s", desiredCount, runningCount }];
+      runningCount = desiredCount; // tasks take a while to start: they are there at the next look
+      return answer({ services, failures: [] });
+    }
     if (target.endsWith(".UpdateService")) {
       updates.push(JSON.parse(body));
       desiredCount = JSON.parse(body).desiredCount;

@@ -7,16 +7,27 @@ import { openSqlite } from "../../../adapters/sqlite.ts";
 import { sqliteQueue } from "../../../adapters/sqlite-queue.ts";
 import { fakeClock } from "../../contract/fake-clock.ts";
 
-/** A queue in memory with some runs, behind an agent that says what it was asked; `refuse` makes it refuse. */
+/** As the agent refuses: what ECS does not do is a failure with 200, what cannot be asked for an error. */
+const refusals = {
+  failure: { status: 200, answer: { failure: { Arn: "arn", Reason: "TASK_NOT_VALID" } } },
+  error: {
+    status: 500,
+    answer: { requestID: "1", error: { Arn: "arn", Code: "ServerException", Message: "no" } },
+  },
+};
+
+/** A queue in memory with some runs, behind an agent that says what it was asked. */
 async function start(runs: number) {
   const asked: unknown[] = [];
-  const agent = { refuses: false };
+  const agent: { refuses: keyof typeof refusals | null } = { refuses: null };
   const server = createServer(async (request, response) => {
     asked.push(await json(request));
     expect([request.method, request.url]).toEqual(["PUT", "/task-protection/v1/state"]);
-    response
-      .writeHead(agent.refuses ? 400 : 200)
-      .end(JSON.stringify(agent.refuses ? { failure: { Reason: "no" } } : { protection: {} }));
+    const taken = { protection: { ProtectionEnabled: true, TaskArn: "arn" } };
+    const { status, answer } = agent.refuses
+      ? refusals[agent.refuses]
+      : { status: 200, answer: taken };
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const [sqlite, bell] = [openSqlite(":memory:"), openBell(null)];
@@ -62,15 +73,18 @@ test("a task without work is left alone", async () => {
   expect(asked).toEqual([]);
 });
 
-test("a task that cannot be protected gives its message back to others", async () => {
-  const { queue, agent, logged } = await start(1);
-  agent.refuses = true;
-  await expect(queue.receive(take)).rejects.toThrow("protection");
-  expect(logged).toHaveLength(1);
-  expect(await queue.depth()).toMatchObject({ visible: 1, inFlight: 0 });
-  agent.refuses = false;
-  expect(await queue.receive(take)).toHaveLength(1);
-});
+test.each(["failure", "error"] as const)(
+  "a task that cannot be protected (%s) gives its message back to others",
+  async (how) => {
+    const { queue, agent, logged } = await start(1);
+    agent.refuses = how;
+    await expect(queue.receive(take)).rejects.toThrow("protection");
+    expect(logged).toHaveLength(1);
+    expect(await queue.depth()).toMatchObject({ visible: 1, inFlight: 0 });
+    agent.refuses = null;
+    expect(await queue.receive(take)).toHaveLength(1);
+  },
+);
 
 test("a message whose lease was lost no longer protects the task", async () => {
   const { queue, asked, clock } = await start(1);
