@@ -105,7 +105,10 @@ function addFailed(sqlite: Sqlite, { deliveryId, failingEndpointId }: Seed): voi
 function linkImages(sqlite: Sqlite, dataDir: string, seed: Seed): void {
   const tenantFolder = (tenantId: string) => join(dataDir, "images", tenantId);
   const [shard = ""] = readdirSync(tenantFolder(seed.tenantId));
-  const original = join(tenantFolder(seed.tenantId), shard, seed.imageId);
+  const [file = ""] = readdirSync(join(tenantFolder(seed.tenantId), shard)).filter((name) =>
+    name.startsWith(seed.imageId),
+  );
+  const original = join(tenantFolder(seed.tenantId), shard, file);
   for (const tenantId of [seed.tenantId, ...seed.otherTenants]) {
     const folder = join(tenantFolder(tenantId), shard);
     mkdirSync(folder, { recursive: true, mode: 0o700 });

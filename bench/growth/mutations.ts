@@ -1,4 +1,5 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
+import sharp from "sharp";
 import { mintWebhookSecret } from "../../core/webhook-secret.ts";
 import type { Data, FilledStore } from "./filled-store.ts";
 import type { Operation } from "./operation.ts";
@@ -31,6 +32,7 @@ const inputTypes: Readonly<Record<string, string>> = {
   webhookEndpointDelete: "WebhookEndpointChangeInput!",
   webhookEndpointDisable: "WebhookEndpointChangeInput!",
   webhookEndpointEnable: "WebhookEndpointChangeInput!",
+  tenantDelete: "TenantChangeInput!",
   tenantDisable: "TenantChangeInput!",
   tenantEnable: "TenantChangeInput!",
 };
@@ -39,6 +41,20 @@ async function newRun(store: FilledStore, parts: object = {}): Promise<Data> {
   const input = { source: { imageId: store.next().imageId }, tasks, ...parts };
   const query = "mutation ($input: RunCreateInput!) { runCreate(input: $input) { run { id } } }";
   return (await store.ask(query, { input })).runCreate.run;
+}
+
+/** A run that has finished. */
+async function canceledRun(store: FilledStore, parts: object = {}): Promise<string> {
+  const { id } = await newRun(store, parts);
+  await store.ask(`mutation { runCancel(input: { runId: "${id}" }) { run { id } } }`);
+  return id;
+}
+
+/** Another one at each call. */
+function picture(): Promise<Buffer> {
+  const [r = 0, g = 0, b = 0] = randomBytes(3);
+  const create = { width: 16, height: 16, channels: 3 as const, background: { r, g, b } };
+  return sharp({ create }).png().toBuffer();
 }
 
 /** An endpoint beside the seed's two; those of earlier measurements go, because a tenant has 20 at most. */
@@ -104,6 +120,13 @@ export const mutations: readonly Operation[] = [
   mutation("runCancel", "run { id status }", async (store) => ({
     runId: (await newRun(store)).id,
   })),
+  mutation("runDelete", "deleted", async (store) => ({ runId: await canceledRun(store) })),
+  mutation("imageDelete", "deleted", async (store) => {
+    const source = { base64: (await picture()).toString("base64") };
+    const id = await canceledRun(store, { source });
+    const { run } = await store.ask("query ($id: ID!) { run(id: $id) { image { id } } }", { id });
+    return { imageId: run.image.id };
+  }),
   mutation("uploadsCreate", "targets { uploadId url }", () => ({
     files: [{ byteSize: 1_000, sha256: "0".repeat(64) }],
   })),
@@ -141,6 +164,11 @@ export const mutations: readonly Operation[] = [
   mutation("apiKeyReroll", "secret", async (store) => ({ keyId: await newKey(store) })),
   mutation("apiKeyRevoke", "apiKey { id }", async (store) => ({ keyId: await newKey(store) })),
   mutation("tenantCreate", "tenant { id }", () => ({ name: "bench" })),
+  mutation("tenantDelete", "tenant { deletion { startedAt } }", async (store) => ({
+    tenantId: (
+      await store.ask('mutation { tenantCreate(input: { name: "bench" }) { tenant { id } } }')
+    ).tenantCreate.tenant.id,
+  })),
   mutation("tenantDisable", "tenant { disabledAt }", changed),
   mutation("tenantEnable", "tenant { disabledAt }", changed),
   mutation("tenantLimitsSet", "tenant { limits { unitsPerMonth } }", (store) => ({
