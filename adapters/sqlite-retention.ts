@@ -12,7 +12,7 @@ import { topicOfRun } from "./sqlite-runs.ts";
 import { eraseFromTenant } from "./sqlite-tenant-erasure.ts";
 
 /** A transaction takes no further record after this time, and none beyond the count. */
-const stepMsMax = 10;
+const stepMsMax = 5;
 const stepRowsMax = 100;
 /** No request takes longer between finding an image and storing its run. */
 const removedKeptMs = dayMs;

@@ -11,6 +11,7 @@ import { graphqlRequest, makeSeed, type Seed } from "./seed.ts";
 /** A gateway in this process on a data folder that holds so many finished runs. */
 export interface FilledStore {
   readonly runs: number;
+  readonly dataDir: string;
   readonly seed: Seed;
   readonly ports: Connection;
   /** Sends an operation as the measured tenant; its data. Throws for any error, userErrors included. */
@@ -61,7 +62,7 @@ export async function fillStores(sizes: readonly number[]): Promise<FilledStore[
       if (!run) throw new Error("The store is empty.");
       return run;
     };
-    stores.push({ runs, seed, ports, ...asking(gateway, seed), next, close });
+    stores.push({ runs, dataDir, seed, ports, ...asking(gateway, seed), next, close });
   }
   return stores;
 }
