@@ -8,6 +8,7 @@ import { optionBounds } from "../schema/tasks/input.ts";
 import { visionTasks } from "../schema/tasks.ts";
 import { type Manifest, manifestFile, readManifest } from "./model-manifest.ts";
 import { choosePrecision, type PrecisionWish } from "./model-precision.ts";
+import { systemFault } from "./system-fault.ts";
 
 /** A model as its folder alone describes it. */
 export type FolderModel = Omit<ModelInfo, "isDefault" | "aliases">;
@@ -102,7 +103,8 @@ async function orFault<Value>(
   try {
     return { value: await read(), fault: null };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message =
+      systemFault(error)?.message ?? (error instanceof Error ? error.message : String(error));
     return { value: null, fault: message.replaceAll(`${folder}/`, "") };
   }
 }

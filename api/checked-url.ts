@@ -13,7 +13,8 @@ export function checkedUrl(text: string, settings: Pick<EgressSettings, "allowPr
       fix: "Write it like https://example.com/photo.jpg.",
     });
   const url = new URL(text); // turns 0x7f.1, 2130706433 and the like into 127.0.0.1
-  if (url.username !== "" || url.password !== "") throw blocked("The URL carries credentials.");
+  if (url.username !== "" || url.password !== "")
+    throw blocked("The URL carries credentials.", "Leave user name and password out of it.");
   if (settings.allowPrivate && (url.protocol === "http:" || url.protocol === "https:")) return url;
   if (url.protocol !== "https:") throw blocked("Only https URLs are allowed.");
   if (url.port !== "" && url.port !== "8443")

@@ -46,8 +46,12 @@ export function guardedConnector(settings: EgressSettings): buildConnector.conne
 
 export const notPublic = "The URL leads to an address that is not public.";
 
-export function blocked(message: string): AppError {
-  return new AppError("SOURCE_BLOCKED", message, {
-    fix: "Give a plain https URL of a public host, or upload the file instead.",
-  });
+/** For who runs the service; what the name leads to stays untold. */
+export const privateWay =
+  "On your own service, VEDERE_FETCH_PRIVATE=true also allows http and private addresses, for development.";
+
+const publicFix = `Give a plain https URL of a public host, or upload the file instead. ${privateWay}`;
+
+export function blocked(message: string, fix = publicFix): AppError {
+  return new AppError("SOURCE_BLOCKED", message, { fix });
 }

@@ -30,6 +30,28 @@ export async function readGraphqlRequest(request: Request): Promise<GraphqlReque
   return { query, variables: variables ?? {}, operationName };
 }
 
+/** The refusal of GET and the like, for those who meet it: clients of GraphQL by their defaults. */
+export function refuseMethod(path: "/graphql" | "/graphql/stream"): Response {
+  const hint =
+    path === "/graphql"
+      ? "Send operations with POST. urql: set `preferGetMethod: false`."
+      : "Send each subscription with a POST of its own. graphql-sse: leave `singleConnection` out.";
+  return refusal(405, "METHOD_NOT_ALLOWED", hint, { allow: "POST" });
+}
+
+/** Whether an answer is wanted as server-sent events and as nothing else. */
+export function wantsEventsOnly(request: Request): boolean {
+  const accept = request.headers.get("accept") ?? "";
+  return accept.includes("text/event-stream") && !/json|\*\//.test(accept);
+}
+
+/** The refusal of an event stream where there is none. */
+export function refuseEvents(): Response {
+  const hint =
+    "This path answers as JSON. Event streams, as graphql-sse reads them: /graphql/stream.";
+  return refusal(406, "NOT_ACCEPTABLE", hint);
+}
+
 /** Whether the body is declared as JSON, in UTF-8 however that is spelled. */
 export function isJson(request: Request): boolean {
   const { mediaType, charset } = contentTypeOf(request);

@@ -21,7 +21,14 @@ import { openWaits } from "./open-waits.ts";
 import { isFromBrowser, isOfThisMachine } from "./origin.ts";
 import { storeUnavailable } from "./public-error.ts";
 import { refusal } from "./refusal.ts";
-import { isJson, readGraphqlRequest, refuseMediaType } from "./request-body.ts";
+import {
+  isJson,
+  readGraphqlRequest,
+  refuseEvents,
+  refuseMediaType,
+  refuseMethod,
+  wantsEventsOnly,
+} from "./request-body.ts";
 import { buildGatewaySchema } from "./schema.ts";
 import { pageSessions, sessionPath } from "./session.ts";
 import { takeUpload, uploadPath } from "./uploads.ts";
@@ -158,9 +165,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     path: "/graphql" | "/graphql/stream",
     { peer, trail, span }: { peer: Peer; trail: Trail; span: Span },
   ): Promise<Response> {
-    if (request.method !== "POST")
-      return refusal(405, "METHOD_NOT_ALLOWED", "Send operations with POST.", { allow: "POST" });
+    if (request.method !== "POST") return refuseMethod(path);
     if (!isJson(request)) return refuseMediaType(request);
+    if (path === "/graphql" && wantsEventsOnly(request)) return refuseEvents();
     if (isFromBrowser(request) && !isOfThisMachine(request, peer.address)) {
       return refusal(
         403,

@@ -20,6 +20,7 @@ import { mintWebhookSecret, seal, webhookSecretBytes } from "../../core/webhook-
 import { authorOf } from "../author.ts";
 import { checkedUrl } from "../checked-url.ts";
 import type { RequestContext } from "../context.ts";
+import { privateWay } from "../guarded-connector.ts";
 import { throwFaults } from "../user-errors.ts";
 import { requirePayloadQuery } from "./payload-query.ts";
 
@@ -240,7 +241,7 @@ function requireUrl(url: string, { fetch, work }: Pick<RequestContext, "fetch" |
     throw new AppError(
       "INVALID",
       error instanceof AppError ? error.message : "The URL cannot be used.",
-      { ...options, cause: error },
+      { ...options, fix: `${options.fix} ${privateWay}`, cause: error },
     );
   }
   if (isHostAllowed(work.webhookHosts, url)) return;
