@@ -10,6 +10,7 @@ import type { Config } from "../adapters/config.ts";
 import { connect } from "../adapters/connect.ts";
 import { packageRoot } from "../adapters/package-root.ts";
 import { listSupportedBackends, env as onnxRuntime } from "../inference/onnx-runtime.ts";
+import { isDefault, isThere } from "./data-folder.ts";
 import { checkDatabase } from "./database-check.ts";
 import { type Finding, type HealthCheck, ok } from "./finding.ts";
 import { checkHosting, checkModel, checkModels } from "./model-checks.ts";
@@ -94,8 +95,11 @@ async function checkProviders(config: Config): Promise<Finding> {
 
 /** Only opens a folder that is there: a doctor leaves nothing behind. */
 async function checkStore(config: Config): Promise<Finding> {
-  if (config.store === "embedded" && !existsSync(config.dataDir))
-    return ok(`${config.dataDir} is made at the first start`);
+  if (!isThere(config)) {
+    const detail = `${config.dataDir} is made at the first start`;
+    if (isDefault(config)) return ok(detail);
+    return { status: "WARN", detail, fix: "If a service runs already, name its own folder." };
+  }
   const ports = await connect(config);
   try {
     const { visible, inFlight, dead } = await ports.queue.depth();

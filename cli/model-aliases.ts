@@ -1,9 +1,9 @@
-import { readConfig } from "../adapters/config.ts";
 import { connectModels, type ModelConnection } from "../adapters/connect.ts";
 import { auditEntry, commandLine } from "../core/audit.ts";
 import { AppError } from "../core/errors.ts";
 import { exactName, finalTarget, resolveModel, withAliases } from "../core/model-names.ts";
 import type { ModelRegistry } from "../core/ports.ts";
+import { readDataConfig } from "./data-folder.ts";
 import { usageError } from "./failure.ts";
 
 interface DataOption {
@@ -17,7 +17,7 @@ export async function setAlias(name: string, target: string, options: DataOption
       `${JSON.stringify(name)} is no name for an alias.`,
       "Use letters, digits, and . _ - / after the first.",
     );
-  const config = readConfig(undefined, { dataDir: options.data });
+  const config = readDataConfig({ dataDir: options.data });
   const connection = await connectModels(config, { isMade: true });
   const { models, registry, close } = connection;
   try {
@@ -44,7 +44,7 @@ export async function setAlias(name: string, target: string, options: DataOption
 
 /** `vedere models unalias`. Throws AppError MODEL_NOT_FOUND where there is none of this name. */
 export async function removeAlias(name: string, options: DataOption): Promise<void> {
-  const connection = await connectModels(readConfig(undefined, { dataDir: options.data }));
+  const connection = await connectModels(readDataConfig({ dataDir: options.data }));
   const { registry, close } = connection;
   try {
     const isKnown = (await registry?.aliases())?.some((alias) => alias.name === name);

@@ -19,6 +19,7 @@ export async function modelAt(place: string, config: Config): Promise<ModelInfo>
     throw new AppError(
       "MODEL_UNAVAILABLE",
       `The model in ${state.folder} cannot be run. ${model.fault}`,
+      { fix: "Name a folder that `vedere models build` or `vedere models pull` made." },
     );
   return { ...model, fault: null, isDefault: true, aliases: [] };
 }

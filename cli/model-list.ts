@@ -1,8 +1,8 @@
-import { readConfig } from "../adapters/config.ts";
 import { connectModels } from "../adapters/connect.ts";
 import { exactName, finalTarget } from "../core/model-names.ts";
 import { modelStatus, reportLifetimeMs } from "../core/model-status.ts";
 import type { ModelAlias, ModelInfo } from "../core/ports.ts";
+import { readModelConfig } from "./data-folder.ts";
 import { alignColumns } from "./print.ts";
 import { wordOf } from "./task-options.ts";
 
@@ -14,7 +14,7 @@ interface ListOptions {
 /** `vedere models list`: the models of this machine, broken ones too, what the workers do with them, and their aliases. */
 export async function listModels(options: ListOptions): Promise<void> {
   const { models, registry, clock, close } = await connectModels(
-    readConfig(undefined, { dataDir: options.data }),
+    readModelConfig({ dataDir: options.data }),
   );
   try {
     const reports = (await registry?.reports(clock.now() - reportLifetimeMs)) ?? [];

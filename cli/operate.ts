@@ -1,7 +1,7 @@
-import { readConfig } from "../adapters/config.ts";
 import { connectTenants, type TenantConnection } from "../adapters/connect.ts";
 import type { Granter } from "../core/api-keys.ts";
 import { type Author, commandLine } from "../core/audit.ts";
+import { readDataConfig } from "./data-folder.ts";
 
 export interface OperatorOptions {
   readonly data?: string;
@@ -27,7 +27,7 @@ export async function operate<Result>(
   work: (ports: TenantConnection & { readonly by: Author }) => Promise<Result>,
   textOf: (result: Result, now: number) => string,
 ): Promise<void> {
-  const ports = await connectTenants(readConfig(undefined, { dataDir: options.data }));
+  const ports = await connectTenants(readDataConfig({ dataDir: options.data }));
   try {
     const result = await work({ ...ports, by: commandLine });
     process.stdout.write(

@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { AppError } from "../../core/errors.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import type { TaskRequest } from "../../inference/answer-tasks.ts";
@@ -8,6 +7,7 @@ import type { Box } from "../../schema/geometry.ts";
 import type { GenerateOptions } from "../../schema/task.ts";
 import { analyzeFiles } from "../analyze-files.ts";
 import { planPictures } from "../annotated-files.ts";
+import { readModelConfig } from "../data-folder.ts";
 import { imageFiles } from "../image-files.ts";
 import { findModel, openLocalModels } from "../local-models.ts";
 import { onStop } from "../stop.ts";
@@ -87,7 +87,7 @@ async function analyze(
   options: AnalyzeOptions,
   debug: boolean,
 ): Promise<number> {
-  const config = readConfig(undefined, { dataDir: options.data, model: options.model });
+  const config = readModelConfig({ dataDir: options.data, model: options.model });
   const tasks = chooseTasks(options);
   const signal = onStop(() => {});
   const { files, skipped } = await imageFiles(images);

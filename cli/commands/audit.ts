@@ -1,10 +1,10 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { connectTenants } from "../../adapters/connect.ts";
 import { type Audit, type AuditEntry, type AuditFilter, auditActions } from "../../core/audit.ts";
 import { auditEntries, jsonLine } from "../audit-lines.ts";
+import { readDataConfig } from "../data-folder.ts";
 import { usageError } from "../failure.ts";
 import { instantText, operatorOptions } from "../operate.ts";
 import { alignColumns } from "../print.ts";
@@ -66,7 +66,7 @@ async function withLog(
   work: (audit: Audit, filter: AuditFilter) => Promise<void>,
 ): Promise<void> {
   const filter = filterOf(options);
-  const { audit, close } = await connectTenants(readConfig(undefined, { dataDir: options.data }));
+  const { audit, close } = await connectTenants(readDataConfig({ dataDir: options.data }));
   try {
     await work(audit, filter);
   } finally {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { backUp } from "../../adapters/backup.ts";
-import { readConfig } from "../../adapters/config.ts";
 import { AppError } from "../../core/errors.ts";
+import { readDataConfig } from "../data-folder.ts";
 import { noteInFolder } from "../note-in-folder.ts";
 import { type OperatorOptions, operatorOptions } from "../operate.ts";
 
@@ -21,7 +21,7 @@ async function copy(
   folder: string,
   options: OperatorOptions & { readonly models?: true },
 ): Promise<void> {
-  const config = readConfig(undefined, { dataDir: options.data });
+  const config = readDataConfig({ dataDir: options.data });
   if (config.store === "aws") {
     throw new AppError(
       "SETTING_INVALID",

@@ -1,10 +1,10 @@
 import path from "node:path";
 import type { Command } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
 import type { TaskName } from "../../schema/task.ts";
 import { visionTasks } from "../../schema/tasks.ts";
 import { type Built, buildModel } from "../build-model.ts";
+import { readModelConfig } from "../data-folder.ts";
 import { usageError } from "../failure.ts";
 import { modelAt } from "../model-at.ts";
 import { picturesIn, samplesFolder } from "../pictures.ts";
@@ -73,7 +73,7 @@ The model is then asked about images, and kept only if its answers are those of 
 }
 
 async function build(checkpoint: string, options: BuildOptions): Promise<void> {
-  const config = readConfig(undefined, { dataDir: options.data });
+  const config = readModelConfig({ dataDir: options.data });
   const id = options.id ?? path.basename(path.resolve(options.out ?? checkpoint));
   const target = path.resolve(options.out ?? path.join(modelPlaces(config).pulled, id));
   const { description = null, revision = null, licence = null } = options;

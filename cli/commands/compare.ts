@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { comparedTasks } from "../../inference/compare/questions.ts";
 import { comparedTasksFrom, comparePair, comparisonText } from "../compare-models.ts";
+import { readModelConfig } from "../data-folder.ts";
 import { modelAt } from "../model-at.ts";
 import { picturesIn, samplesFolder } from "../pictures.ts";
 import { openProgress } from "../progress.ts";
@@ -44,7 +44,7 @@ async function compare(
   secondPlace: string,
   options: CompareOptions,
 ): Promise<void> {
-  const config = readConfig(undefined, { dataDir: options.data });
+  const config = readModelConfig({ dataDir: options.data });
   const tasks = comparedTasksFrom(options.tasks);
   const pictures = await picturesIn(options.images ?? samplesFolder());
   const pair = {

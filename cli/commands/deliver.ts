@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";
 import { openDeliveryMetrics } from "../../adapters/metrics.ts";
+import { readDataConfig } from "../data-folder.ts";
 import { deliver } from "../deliver.ts";
 import { drainOnFault } from "../last-defence.ts";
 import { openLogger } from "../logger.ts";
@@ -21,7 +21,7 @@ export function addDeliver(program: Command): void {
 }
 
 async function run({ data }: { data?: string }): Promise<void> {
-  const config = readConfig(undefined, { dataDir: data });
+  const config = readDataConfig({ dataDir: data });
   const log = openLogger(config, { deliverer: process.pid });
   const signal = drainOnFault(
     log,

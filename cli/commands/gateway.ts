@@ -15,6 +15,7 @@ import { silenceShownMs, workerCounts } from "../../core/model-status.ts";
 import type { Tracing } from "../../core/tracing.ts";
 import type { Decode } from "../../images/decode-whole.ts";
 import { openDecoders } from "../../images/decoders.ts";
+import { makeDataFolder } from "../data-folder.ts";
 import { deliver } from "../deliver.ts";
 import { fetchPublished } from "../fetch-published.ts";
 import { beatsOf, mainThread, startHeartbeat, type WatchedPart } from "../heartbeat.ts";
@@ -73,6 +74,7 @@ async function run(options: GatewayOptions): Promise<void> {
     log,
     onStop(() => {}),
   );
+  process.stdout.write(makeDataFolder(config) ?? "");
   const heartbeat = startHeartbeat(beatsOf(options), watched);
   await fetchPublished(config, log); // once, before the workers would do so each
   const ports = await connect(config);

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { connectTenants } from "../../adapters/connect.ts";
 import { AppError } from "../../core/errors.ts";
+import { readDataConfig } from "../data-folder.ts";
 import { localKey } from "../local-tenant.ts";
 import { operatorOptions } from "../operate.ts";
 import { servesPage, signInLink } from "../sign-in-link.ts";
@@ -24,7 +24,7 @@ export function addLink(program: Command): void {
 }
 
 async function link({ data, host, port }: LinkOptions): Promise<void> {
-  const config = readConfig(undefined, { dataDir: data, host, port });
+  const config = readDataConfig({ dataDir: data, host, port });
   if (!servesPage(config)) throw noPage();
   const { pepper, close, ...ports } = await connectTenants(config);
   try {

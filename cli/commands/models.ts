@@ -1,10 +1,10 @@
 import type { Command } from "commander";
-import { readConfig } from "../../adapters/config.ts";
 import { connectModels } from "../../adapters/connect.ts";
 import { modelPlaces } from "../../adapters/model-folders.ts";
 import { auditEntry, commandLine } from "../../core/audit.ts";
 import { AppError } from "../../core/errors.ts";
 import { exactName, findModels } from "../../core/model-names.ts";
+import { readModelConfig } from "../data-folder.ts";
 import { shortNames } from "../known-models.ts";
 import { findModel, openLocalModels } from "../local-models.ts";
 import { removeAlias, setAlias } from "../model-aliases.ts";
@@ -96,7 +96,7 @@ export function addModels(program: Command): void {
 }
 
 async function pull(name: string, options: PullOptions): Promise<void> {
-  const config = readConfig(undefined, { dataDir: options.data, hubEndpoint: options.endpoint });
+  const config = readModelConfig({ dataDir: options.data, hubEndpoint: options.endpoint });
   const hub = { endpoint: config.hubEndpoint, token: config.hubToken };
   const progress = openProgress((bytes) => `${(bytes / 1e6).toFixed(1)} MB`);
   let done = 0;
@@ -121,7 +121,7 @@ async function pull(name: string, options: PullOptions): Promise<void> {
 }
 
 async function publish(name: string, options: DataOption): Promise<void> {
-  const config = readConfig(undefined, { dataDir: options.data });
+  const config = readModelConfig({ dataDir: options.data });
   const { openModelBucket } = await import("../../adapters/aws/open-aws.ts"); // the SDK takes a while to load
   const bucket = openModelBucket(config);
   if (!bucket)
@@ -152,7 +152,7 @@ async function publish(name: string, options: DataOption): Promise<void> {
 }
 
 async function verify(id: string | undefined, options: DataOption): Promise<void> {
-  const models = await openLocalModels(readConfig(undefined, { dataDir: options.data }));
+  const models = await openLocalModels(readModelConfig({ dataDir: options.data }));
   const all = await models.list();
   const [named] = id === undefined ? [] : findModels(all, id); // broken ones too: they are to be told why
   const chosen = id === undefined ? all : [named ?? (await findModel(models, id))];

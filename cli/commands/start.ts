@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Config, readConfig } from "../../adapters/config.ts";
+import { makeDataFolder } from "../data-folder.ts";
 import { drainOnFault } from "../last-defence.ts";
 import { openLogger } from "../logger.ts";
 import { modelMemoryMb } from "../model-memory.ts";
@@ -40,6 +41,7 @@ export function addStart(program: Command): void {
 
 async function start(options: StartOptions): Promise<void> {
   const config = await readFinalConfig(options);
+  process.stdout.write(makeDataFolder(config) ?? "");
   const log = openLogger(config, { supervisor: process.pid });
   const stop = { kill: () => {} };
   const signal = drainOnFault(

@@ -1,13 +1,14 @@
 import { hostname } from "node:os";
 import { type Command, Option } from "commander";
 import type { Logger } from "pino";
-import { type Config, readConfig } from "../../adapters/config.ts";
+import type { Config } from "../../adapters/config.ts";
 import { type Connection, connect } from "../../adapters/connect.ts";
 import { openWorkerMetrics } from "../../adapters/metrics.ts";
 import { randomBase62 } from "../../core/tenant.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import { openModelReports } from "../../inference/model-reports.ts";
 import { runWorker } from "../../inference/worker.ts";
+import { readDataConfig } from "../data-folder.ts";
 import { fetchPublished } from "../fetch-published.ts";
 import { beatsOf, mainThread, startHeartbeat } from "../heartbeat.ts";
 import { drainOnFault } from "../last-defence.ts";
@@ -47,7 +48,7 @@ interface WorkerOptions {
 }
 
 async function work(options: WorkerOptions): Promise<void> {
-  const config = readConfig(undefined, {
+  const config = readDataConfig({
     dataDir: options.data,
     model: options.model,
     modelMemoryMb: options.modelMemoryMb,

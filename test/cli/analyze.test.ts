@@ -21,6 +21,7 @@ let folder: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "vedere-analyze-"));
+  mkdirSync(join(folder, "data"));
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));

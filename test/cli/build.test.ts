@@ -55,6 +55,7 @@ const left = () => readdirSync(place).filter((name) => name !== "checkpoint");
 
 test("a checkpoint becomes a model that is listed, verified, and found out when a file changes", async () => {
   const data = join(place, "data");
+  mkdirSync(data);
   const about = ["--id", "tuned", "--licence", "Apache-2.0", "--tasks", "caption,read-text"];
   const built = await vedere(["models", "build", checkpoint(), "--data", data, ...about]);
   expect(built).toMatchObject({
@@ -136,6 +137,7 @@ test("a target that is there is replaced only when forced to", async () => {
 
 test("a precision that changes the answers is refused, or kept unserved on request", async () => {
   const data = join(place, "data");
+  mkdirSync(data);
   const source = checkpoint();
   const args = [
     "models",

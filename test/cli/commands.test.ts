@@ -127,6 +127,7 @@ test("a picture never takes the place of an image", async () => {
 test("a pulled model is the new default, is verified, and is found out when a file changes", async () => {
   const hub = await startFakeHub();
   const data = join(folder, "pulled");
+  mkdirSync(data);
   try {
     const pulled = await vedere(
       ["models", "pull", "florence-2-base-ft", "--precision", "fp32", "--data", data],
