@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { packageVersion } from "../adapters/package-root.ts";
+import { showExamples } from "./examples.ts";
 import { report } from "./failure.ts";
 import { leaveParent } from "./parent.ts";
 
@@ -32,8 +33,8 @@ function loadCommands(args: readonly string[]): Promise<AddCommand[]> {
   return Promise.all((load ? [load] : Object.values(commands)).map((each) => each()));
 }
 
-/** Runs the command line; its exit code is in process.exitCode afterwards. */
-export async function runCommandLine(): Promise<void> {
+/** The command line with the commands that `args` may name. */
+export async function buildProgram(args: readonly string[]): Promise<Command> {
   const program = new Command("vedere");
   const debug = () => program.opts<{ debug?: true }>().debug === true;
 
@@ -50,19 +51,26 @@ export async function runCommandLine(): Promise<void> {
       `
 Examples, on sample images that come with it:
   $ vedere start
-  $ vedere analyze models/samples/park.jpg
-  $ vedere analyze models/samples/*.jpg --task detect-objects --task read-text --out annotated/
-  $ vedere analyze models/samples/park.jpg --task ask --text "how many objects are there?" --json
+  $ vedere analyze models/samples/harbour.jpg
+  $ vedere analyze models/samples --task detect-objects --task read-text --out annotated/
+  $ vedere analyze models/samples/harbour.jpg --task ask --text "what is on the left?" --json
   $ vedere models pull florence-2-base-ft
   $ vedere doctor
 
 Settings come from options, else from VEDERE_* variables. Exit codes: 0 done, 1 something failed, 2 wrong usage or settings.`,
     );
-  for (const add of await loadCommands(process.argv.slice(2))) add(program, { debug });
+  for (const add of await loadCommands(args)) add(program, { debug });
+  showExamples(program);
+  return program;
+}
+
+/** Runs the command line; its exit code is in process.exitCode afterwards. */
+export async function runCommandLine(): Promise<void> {
+  const program = await buildProgram(process.argv.slice(2));
   try {
     await program.parseAsync();
   } catch (error) {
-    process.exitCode = report(error, { debug: debug() });
+    process.exitCode = report(error, { debug: program.opts<{ debug?: true }>().debug === true });
   } finally {
     leaveParent();
   }

@@ -1,3 +1,4 @@
+import "./quiet-sdk.ts";
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import { AppError } from "../../core/errors.ts";
 

@@ -1,3 +1,4 @@
+import "./quiet-sdk.ts";
 import {
   DeleteObjectCommand,
   GetObjectCommand,
