@@ -36,7 +36,7 @@ export async function createRun(
   const asked = input.tasks.map(readTask);
   throwFaults([...boundFaults(input), ...runWebhookFaults(context, input.webhook)]);
   const idempotency = input.idempotencyKey
-    ? { key: input.idempotencyKey, inputHash: hashInput(input) }
+    ? { key: input.idempotencyKey, inputHash: await hashInput(input) }
     : null;
   const earlier = idempotency && (await ports.runs.findByKey(caller.tenantId, idempotency.key));
   if (earlier) return replay(earlier.run, earlier.inputHash === idempotency.inputHash); // without its image: that may be gone by now

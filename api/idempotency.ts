@@ -1,21 +1,23 @@
 import { createHash } from "node:crypto";
-import { isBase64 } from "./intake.ts";
 import type { RunCreateInput } from "./run-input.ts";
+import { base64InTurns, sha256InTurns } from "./turns.ts";
 
 /**
  * sha256 of what a run asks for, however its JSON was ordered: the key itself and how long the caller waits are not part of it, and bytes
  * sent inline count by their own sha256.
  */
-export function hashInput({ idempotencyKey, waitMs, ...asked }: RunCreateInput): string {
+export async function hashInput({
+  idempotencyKey,
+  waitMs,
+  ...asked
+}: RunCreateInput): Promise<string> {
   const { base64 } = asked.source;
-  const source =
-    typeof base64 === "string" && isBase64(base64)
-      ? { base64: sha256(Buffer.from(base64, "base64")) }
-      : asked.source;
+  const bytes = typeof base64 === "string" ? await base64InTurns(base64) : null;
+  const source = bytes ? { base64: await sha256InTurns(bytes) } : asked.source;
   return sha256(canonicalJson({ ...asked, source }, { isData: false }));
 }
 
-function sha256(data: string | Uint8Array): string {
+function sha256(data: string): string {
   return createHash("sha256").update(data).digest("hex");
 }
 

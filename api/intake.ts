@@ -5,6 +5,7 @@ import type { StoredImage } from "../core/run.ts";
 import { checkHeader } from "../images/header.ts";
 import type { RequestContext } from "./context.ts";
 import { fetchImage } from "./fetch-image.ts";
+import { base64InTurns, ownTurn, sha256InTurns } from "./turns.ts";
 
 /** The SDL's ImageSource: exactly one of them. */
 export interface ImageSource {
@@ -73,12 +74,7 @@ async function readUpload({ ports, caller }: IntakeContext, uploadId: string): P
   return bytes;
 }
 
-/** Whether a text is base64, with padding and without spaces: other texts mean no bytes. */
-export function isBase64(text: string): boolean {
-  return text !== "" && text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
-}
-
-function decodeBase64(text: string): Uint8Array {
+async function decodeBase64(text: string): Promise<Uint8Array> {
   const { base64BytesMax } = limits.image;
   if (text.startsWith("data:")) {
     throw new AppError("INVALID", "This is a data: URL.", {
@@ -95,21 +91,26 @@ function decodeBase64(text: string): Uint8Array {
       fix: "Send the file's bytes as base64; this text is empty.",
     });
   }
-  if (!isBase64(text)) {
+  const bytes = await base64InTurns(text);
+  if (!bytes) {
     throw new AppError("INVALID", "This is not base64.", {
       fix: "Use the alphabet A–Z a–z 0–9 + / with padding (=), without spaces and line breaks.",
     });
   }
-  return Buffer.from(text, "base64");
+  return bytes;
 }
+
+/** What is smaller is looked through at once. */
+const largeBytes = 1_000_000;
 
 /** An image that this tenant has stored before is known by its bytes and not decoded again. */
 async function identify(context: IntakeContext, bytes: Uint8Array): Promise<TakenImage> {
   const { ports, caller, decode } = context;
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const sha256 = await sha256InTurns(bytes);
   const id = imageIdOf(caller.tenantId, sha256);
   const known = await ports.images.get(caller.tenantId, id);
   if (known) return { image: known, bytes: null };
+  if (bytes.byteLength > largeBytes) await ownTurn(); // every byte of a JPEG is looked at
   const header = checkHeader(bytes);
   const size = await decode(bytes, header);
   const { mediaType, warnings } = header;

@@ -1,5 +1,6 @@
 import { limits } from "../core/limits.ts";
 import { refusal } from "./refusal.ts";
+import { ownTurn } from "./turns.ts";
 
 /** The parts of a GraphQL request over HTTP that are taken; `extensions` is not. */
 export interface GraphqlRequest {
@@ -12,6 +13,7 @@ export interface GraphqlRequest {
 export async function readGraphqlRequest(request: Request): Promise<GraphqlRequest | Response> {
   const text = await readText(request, limits.request.bodyBytesMax);
   if (text instanceof Response) return text;
+  if (text.length > largeText) await ownTurn();
   const body = parseJson(text);
   if (Array.isArray(body))
     return badRequest("Send one operation per request; batches are not taken.");
@@ -88,23 +90,36 @@ export async function readText(request: Request, bytesMax: number): Promise<stri
     `The body has more than ${bytesMax} bytes; upload images with uploadsCreate.`,
   );
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLarge;
-  const chunks: Uint8Array[] = [];
+  // Takes a byte-order mark away, as JSON.parse does not (RFC 8259, section 8.1). Bytes that are not UTF-8
+  // are refused: their replacement would make one of two different texts.
+  const utf8 = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
   let size = 0;
   for await (const chunk of request.body ?? []) {
     size += chunk.byteLength;
     if (size > bytesMax) return tooLarge;
-    chunks.push(chunk);
+    const part = decoded(utf8, chunk);
+    if (part === null) return notUtf8();
+    text += part;
   }
+  const end = decoded(utf8);
+  return end === null ? notUtf8() : text + end;
+}
+
+function decoded(utf8: InstanceType<typeof TextDecoder>, chunk?: Uint8Array): string | null {
   try {
-    // Bytes that are not UTF-8 are refused: their replacement would make one of two different texts.
-    return utf8.decode(Buffer.concat(chunks, size));
+    return utf8.decode(chunk, { stream: chunk !== undefined });
   } catch {
-    return badRequest("The body is not UTF-8.");
+    return null;
   }
 }
 
-/** Takes a byte-order mark away, as JSON.parse does not (RFC 8259, section 8.1). */
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+function notUtf8(): Response {
+  return badRequest("The body is not UTF-8.");
+}
+
+/** The JSON of more characters is read in a turn of its own. */
+const largeText = 256 * 1_024;
 
 /** Undefined where the text is not JSON; no JSON text means that. */
 export function parseJson(text: string): unknown {
