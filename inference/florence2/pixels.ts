@@ -3,6 +3,7 @@ import { AppError } from "../../core/errors.ts";
 import { limits } from "../../core/limits.ts";
 import { checkHeader, completed } from "../../images/header.ts";
 import type { Size } from "../../schema/geometry.ts";
+import { withRoom } from "./decode-room.ts";
 import type { PixelFormat } from "./model-config.ts";
 
 /** An image as a model's graph takes it. */
@@ -44,13 +45,21 @@ async function decode(
     failOn: header.warnings.includes("END_MARKER_MISSING") ? "warning" : "error",
     autoOrient: true,
   });
-  const { width, height } = (await image.metadata()).autoOrient;
-  const rgb = await image
-    .flatten({ background: "#ffffff" })
-    .resize(format.width, format.height, { fit: "fill", kernel: "cubic", fastShrinkOnLoad: false })
-    .toColourspace("srgb")
-    .raw({ depth: "uchar" })
-    .toBuffer();
+  const { autoOrient, orientation = 1 } = await image.metadata();
+  const { width, height } = autoOrient;
+  const turnedBytes = orientation > 1 ? 4 * width * height : 0; // turning needs the whole image at once
+  const rgb = await withRoom(header.decodedBytes + turnedBytes, () =>
+    image
+      .flatten({ background: "#ffffff" })
+      .resize(format.width, format.height, {
+        fit: "fill",
+        kernel: "cubic",
+        fastShrinkOnLoad: false,
+      })
+      .toColourspace("srgb")
+      .raw({ depth: "uchar" })
+      .toBuffer(),
+  );
   return { size: { width, height }, rgb };
 }
 
