@@ -4,7 +4,6 @@ import { deleteTenant } from "../core/delete-tenant.ts";
 import { AppError } from "../core/errors.ts";
 import type { Ports } from "../core/ports.ts";
 import type { Tenant, TenantDeletion } from "../core/tenant.ts";
-import { localTenant } from "./local-tenant.ts";
 import { instantText, type OperatorOptions, operate } from "./operate.ts";
 
 interface DeleteOptions extends OperatorOptions {
@@ -59,11 +58,6 @@ async function find(
   if (found.length > 1) {
     throw new AppError("INVALID", `${found.length} tenants have the name ${given}.`, {
       fix: `Give its id: ${found.map(({ id }) => id).join(", ")}.`,
-    });
-  }
-  if (tenant.id === localTenant.id) {
-    throw new AppError("INVALID", "The local tenant belongs to `vedere start`.", {
-      fix: "To begin anew, stop the service and choose another data folder.",
     });
   }
   return tenant;

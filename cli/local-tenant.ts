@@ -4,9 +4,9 @@ import { writeFileDurably } from "../adapters/disk.ts";
 import { tenantSubject } from "../core/api-keys.ts";
 import { auditEntry, commandLine } from "../core/audit.ts";
 import type { Ports } from "../core/ports.ts";
-import { keyAdmits, mintKey, parseKey, scopes } from "../core/tenant.ts";
+import { keyAdmits, localTenantId, mintKey, parseKey, scopes } from "../core/tenant.ts";
 
-export const localTenant = { id: "ten_local", name: "local" };
+const localTenant = { id: localTenantId, name: "local" };
 
 /** The file of the local tenant's API key. */
 export function localKeyFile(dataDir: string): string {

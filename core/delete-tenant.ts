@@ -3,11 +3,11 @@ import { auditEntry } from "./audit.ts";
 import { AppError } from "./errors.ts";
 import type { Ports } from "./ports.ts";
 import { dayMs } from "./retention.ts";
-import type { Tenant } from "./tenant.ts";
+import { localTenantId, type Tenant } from "./tenant.ts";
 
 /**
  * Begins to delete a tenant with all that it has, for good: its keys are shut out at once, and whoever sweeps deletes the rest. Asked again, it
- * tells how far that is. Throws AppError NOT_FOUND, or INVALID if the caller is of this tenant.
+ * tells how far that is. Throws AppError NOT_FOUND, or INVALID for the caller's own tenant and the local one.
  */
 export async function deleteTenant(ports: AuditedPorts, tenantId: string): Promise<Tenant> {
   const { tenants, by } = ports;
@@ -15,6 +15,12 @@ export async function deleteTenant(ports: AuditedPorts, tenantId: string): Promi
     throw new AppError("INVALID", "The tenant is that of this API key.", {
       path: ["tenantId"],
       fix: "Use an operator's key of another tenant, or `vedere tenants delete`.",
+    });
+  }
+  if (tenantId === localTenantId) {
+    throw new AppError("INVALID", "The local tenant belongs to `vedere start`.", {
+      path: ["tenantId"],
+      fix: "Disable it, or delete its runs. To begin anew, choose another data folder.",
     });
   }
   const entry = auditEntry(ports, "tenant.delete", { subject: tenantSubject(tenantId) });

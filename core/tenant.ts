@@ -25,6 +25,9 @@ export interface TenantDeletion {
   readonly erased: Erased;
 }
 
+/** The tenant of whoever runs `vedere start`, which needs it in every data folder. */
+export const localTenantId = "ten_local";
+
 /** A tenant as it is made: without limits of its own. */
 export type NewTenant = Omit<Tenant, "limits" | "deletion">;
 

@@ -1,6 +1,6 @@
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { eraseDeletedTenants } from "../../core/delete-tenant.ts";
-import { mintKey, scopes } from "../../core/tenant.ts";
+import { localTenantId, mintKey, scopes } from "../../core/tenant.ts";
 import { grantOf } from "../core/new-key.ts";
 import { runCreate, runInput, startGateway, type TestGateway } from "./start.ts";
 
@@ -61,7 +61,13 @@ test("a tenant that is being deleted gets neither its keys back nor new ones", a
   });
 });
 
-test("the caller's own tenant and one that is not there are refused", async () => {
+test("the caller's own tenant, the local one and one that is not there are refused", async () => {
+  const local = { id: localTenantId, name: "local", createdAt: 0, disabledAt: null };
+  await gateway.ports.tenants.create(local);
+  expect(await remove(localTenantId)).toEqual({
+    tenant: null,
+    userErrors: [{ path: ["input", "tenantId"], code: "INVALID" }],
+  });
   expect(await remove("ada")).toEqual({
     tenant: null,
     userErrors: [{ path: ["input", "tenantId"], code: "INVALID" }],
