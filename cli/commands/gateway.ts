@@ -124,7 +124,7 @@ async function run(options: GatewayOptions): Promise<void> {
         heartbeat.ended("sweeper"),
       ),
       delivering.finally(() => heartbeat.ended("deliverer")),
-      retainUntil(signal, ports, { days: config.retentionDays, log }),
+      retainUntil(signal, ports, { days: sweptDays(config), log }),
     ]);
   } finally {
     endMetrics();
@@ -134,6 +134,11 @@ async function run(options: GatewayOptions): Promise<void> {
     await ports.close();
     leaveParent();
   }
+}
+
+/** In AWS the table and the bucket keep the service's setting by themselves; tenants' own limits are swept for in both. */
+function sweptDays({ store, retentionDays }: Config): number | null {
+  return store === "aws" ? null : retentionDays;
 }
 
 async function openGateway(
