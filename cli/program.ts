@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   audit: async () => (await import("./commands/audit.ts")).addAudit,
   backup: async () => (await import("./commands/backup.ts")).addBackup,
   restore: async () => (await import("./commands/restore.ts")).addRestore,
+  storage: async () => (await import("./commands/storage.ts")).addStorage,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
 };
 

@@ -63,6 +63,11 @@ export async function openAws(config: Config, clock: Clock): Promise<Store> {
   };
 }
 
+/** The bucket of the images. Throws AppError SETTING_INVALID. */
+export function openBucket(config: Config): Bucket {
+  return { client: openClient(config), name: requireAws(config).bucket };
+}
+
 /** The bucket from which workers fetch models; null where there is none. */
 export function openModelBucket(config: Config): Bucket | null {
   return config.awsModelBucket === null
@@ -116,7 +121,7 @@ function inTable(
 }
 
 /** The configuration has made sure that all are there where the store is AWS. */
-function requireAws({
+export function requireAws({
   awsRegion: region,
   awsTable: table,
   awsBucket: bucket,
