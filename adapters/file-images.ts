@@ -53,6 +53,10 @@ export function fileImages(
         return null; // it was deleted after its record was read
       });
     },
+    async list(tenantId, { first, after }) {
+      const sql = "SELECT data FROM images WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?";
+      return sqlite.all(sql, tenantId, after ?? "", first).map(imageIn);
+    },
     async createUpload(tenantId, upload, keyId) {
       sqlite.run(
         "INSERT INTO uploads (id, tenant_id, byte_size, sha256, expires_at, key_id) VALUES (?, ?, ?, ?, ?, ?)",

@@ -1,6 +1,9 @@
 import type { Charge, Usage } from "../core/charge.ts";
+import { limits } from "../core/limits.ts";
+import type { ChargedRun } from "../core/ports.ts";
 import { partsOf, type SpanPart } from "../core/usage-span.ts";
-import { integer, type Row, type Sqlite } from "./sqlite.ts";
+import type { TaskName } from "../schema/task.ts";
+import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 
 /**
  * The ledger in SQLite, a row for each charged task, and its sums by minute, hour, day and month of UTC. A trigger
@@ -57,4 +60,40 @@ function readPart(sqlite: Sqlite, tenantId: string, { grain, from, to }: SpanPar
         );
   if (!row) throw new Error("An aggregate gave no row.");
   return row;
+}
+
+/** Rows of the ledger by run, the oldest first. */
+export function readLedger(
+  sqlite: Sqlite,
+  tenantId: string,
+  { first, after }: { first: number; after: { at: number; runId: string } | null },
+): ChargedRun[] {
+  // A run has a row for each task at most; one more row than that shows where the last run ends.
+  const rows = sqlite.all(
+    `SELECT * FROM charges WHERE tenant_id = ? AND (at, run_id) > (?, ?)
+     ORDER BY at, run_id, task LIMIT ?`,
+    ...[tenantId, after?.at ?? -1, after?.runId ?? "", first * limits.run.tasksMax + 1],
+  );
+  const found: (ChargedRun & { readonly charges: Charge[] })[] = [];
+  for (const row of rows) {
+    const charge = chargeIn(row);
+    const last = found.at(-1);
+    if (last?.runId === charge.runId) last.charges.push(charge);
+    else if (found.length === first) break;
+    else found.push({ runId: charge.runId, at: charge.at, charges: [charge] });
+  }
+  return found;
+}
+
+function chargeIn(row: Row): Charge {
+  return {
+    tenantId: text(row, "tenant_id"),
+    runId: text(row, "run_id"),
+    task: integer(row, "task"),
+    name: text(row, "name") as TaskName, // written above
+    at: integer(row, "at"),
+    encodings: integer(row, "encodings"),
+    tokens: integer(row, "tokens"),
+    cost: integer(row, "cost"),
+  };
 }

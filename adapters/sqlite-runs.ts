@@ -5,7 +5,7 @@ import { eventOf } from "../core/webhook.ts";
 import type { Bell } from "./bell.ts";
 import { cursorOf, placeBehind } from "./cursor.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
-import { readUsage, writeCharge } from "./sqlite-ledger.ts";
+import { readLedger, readUsage, writeCharge } from "./sqlite-ledger.ts";
 import { takeImage } from "./sqlite-removal.ts";
 import { putInOutbox, webhooksTopic } from "./sqlite-webhooks.ts";
 
@@ -107,6 +107,9 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
     },
     async usage(tenantId, span) {
       return readUsage(sqlite, tenantId, span);
+    },
+    async ledger(tenantId, page) {
+      return readLedger(sqlite, tenantId, page);
     },
     async list(tenantId, { first, after, status }) {
       const page = { before: placeBehind(after), max: first + 1 }; // one more shows if there is another

@@ -14,6 +14,7 @@ import { runsCreate } from "./mutations/runs-create.ts";
 import { tenantCreate } from "./mutations/tenant-create.ts";
 import { tenantDelete } from "./mutations/tenant-delete.ts";
 import { tenantDisable, tenantEnable } from "./mutations/tenant-disable.ts";
+import { tenantExport } from "./mutations/tenant-export.ts";
 import { tenantLimitsSet } from "./mutations/tenant-limits-set.ts";
 import { uploadsCreate } from "./mutations/uploads-create.ts";
 import { webhookRecover, webhookRedeliver } from "./mutations/webhook-deliveries.ts";
@@ -27,6 +28,7 @@ import {
 } from "./mutations/webhook-endpoints.ts";
 import { describeCosts } from "./operation-cost.ts";
 import { auditLog } from "./queries/audit-log.ts";
+import { imageBytes } from "./queries/image-bytes.ts";
 import { models } from "./queries/models.ts";
 import { node } from "./queries/node.ts";
 import { run } from "./queries/run.ts";
@@ -57,7 +59,7 @@ export function buildGatewaySchema(): GraphQLSchema {
     resolvers: {
       ...scalars,
       Query: {
-        auditLog,
+        ...{ auditLog, imageBytes },
         ...{ viewer, node, run, runs, models, usage, tenant, tenants },
         ...{ webhookEndpoint, webhookEndpoints, webhookDelivery, webhookDeliveries, webhookDryRun },
       },
@@ -65,6 +67,7 @@ export function buildGatewaySchema(): GraphQLSchema {
         ...{ runCreate, runsCreate, runCancel, runDelete, imageDelete, uploadsCreate },
         ...{ apiKeyCreate, apiKeyReroll, apiKeyRevoke },
         ...{ tenantCreate, tenantDelete, tenantDisable, tenantEnable, tenantLimitsSet },
+        tenantExport,
         ...{
           webhookEndpointCreate,
           webhookEndpointUpdate,

@@ -19,7 +19,7 @@ export function addDelete(command: Command, allTenants: AllTenants): void {
       operate(
         options,
         async (ports) => {
-          const tenant = await find(ports, given, allTenants);
+          const tenant = await findTenant(ports, given, allTenants);
           if (!tenant.deletion && !options.yes) await confirm(tenant);
           return deleteTenant(ports, tenant.id);
         },
@@ -42,7 +42,8 @@ export function report({ startedAt, finishedAt, erased }: TenantDeletion): strin
   return `${state} ${counts.length > 0 ? counts.join(", ") : "nothing"}`;
 }
 
-async function find(
+/** By id, else by name. Throws AppError NOT_FOUND, or INVALID if several have the name. */
+export async function findTenant(
   ports: Pick<Ports, "tenants">,
   given: string,
   allTenants: AllTenants,

@@ -9,6 +9,7 @@ export const auditActions = [
   "tenant.disable",
   "tenant.enable",
   "tenant.limit",
+  "tenant.export",
   "tenant.delete",
   "webhookEndpoint.create",
   "webhookEndpoint.update",

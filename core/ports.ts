@@ -3,7 +3,7 @@ import type { Size } from "../schema/geometry.ts";
 import type { GenerateOptions, LocationGroup, TaskName } from "../schema/task.ts";
 import type { Audit, AuditEntry } from "./audit.ts";
 import type { BucketSize } from "./budget.ts";
-import type { Usage } from "./charge.ts";
+import type { Charge, Usage } from "./charge.ts";
 import type { Retention } from "./retention.ts";
 import type { Run, RunMessage, RunStatus, StoredImage } from "./run.ts";
 import type { Session, SignInToken } from "./session-record.ts";
@@ -65,6 +65,11 @@ export interface Runs {
   replace(run: Run): Promise<boolean>;
   /** The sums of a tenant's charges from an instant, until before another. */
   usage(tenantId: string, span: { readonly from: number; readonly to: number }): Promise<Usage>;
+  /** The ledger's rows of a tenant by run, in the order in which the runs ended, ties by id, from behind `after`. */
+  ledger(
+    tenantId: string,
+    page: { readonly first: number; readonly after: { at: number; runId: string } | null },
+  ): Promise<ChargedRun[]>;
   /** Newest first. */
   list(
     tenantId: string,
@@ -83,6 +88,14 @@ export interface Runs {
     waitMs: number,
     signal?: AbortSignal,
   ): Promise<void>;
+}
+
+/** A run in the ledger. */
+export interface ChargedRun {
+  readonly runId: string;
+  /** When it ended. */
+  readonly at: number;
+  readonly charges: readonly Charge[];
 }
 
 export interface RunPage {
@@ -167,6 +180,11 @@ export interface Images {
   put(tenantId: string, image: StoredImage, bytes: Uint8Array): Promise<void>;
   get(tenantId: string, imageId: string): Promise<StoredImage | null>;
   read(tenantId: string, imageId: string): Promise<Uint8Array | null>;
+  /** A tenant's images by id, from behind `after`; none only where there are no more. */
+  list(
+    tenantId: string,
+    page: { readonly first: number; readonly after: string | null },
+  ): Promise<StoredImage[]>;
   /**
    * Prepares one PUT of exactly the announced bytes, for the key that asks. Where the gateway takes the
    * bytes, it takes them only while that key admits; S3 cannot ask.

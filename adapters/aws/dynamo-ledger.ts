@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
 import type { Charge, Usage } from "../../core/charge.ts";
+import type { ChargedRun } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
 import { partsOf, type SpanPart, type SumGrain, startAtOrBefore } from "../../core/usage-span.ts";
 import {
@@ -117,6 +118,23 @@ async function readPart(
   }));
 }
 
+/** The rows of runs, the oldest first. */
+export async function readLedger(
+  table: DynamoTable,
+  tenantId: string,
+  { first, after }: { first: number; after: { at: number; runId: string } | null },
+): Promise<ChargedRun[]> {
+  const items = await queryItems(table, {
+    partition: rowsOf(tenantId),
+    after: after ? instantKey(after.at, after.runId) : instantKey(0),
+    max: first,
+  });
+  return items.flatMap((item) => {
+    const charges = chargesIn(item);
+    return charges[0] ? [{ runId: charges[0].runId, at: charges[0].at, charges }] : [];
+  });
+}
+
 async function readRows(
   table: DynamoTable,
   tenantId: string,
@@ -128,7 +146,12 @@ async function readRows(
     after: instantKey(from),
     before: instantKey(to),
   });
-  return items.map((item: Item): Charge[] => JSON.parse(text(item, "charges"))); // written above
+  return items.map(chargesIn);
+}
+
+function chargesIn(item: Item): Charge[] {
+  const charges: Charge[] = JSON.parse(text(item, "charges")); // written above
+  return charges;
 }
 
 /** Of the charges of some runs. */

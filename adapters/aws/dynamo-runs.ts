@@ -6,7 +6,7 @@ import type { Run, RunStatus } from "../../core/run.ts";
 import { eventOf } from "../../core/webhook.ts";
 import { cursorOf, placeBehind } from "../cursor.ts";
 import { imageIsThere, placeOfMark, refOfRun } from "./dynamo-image-refs.ts";
-import { ledgerWrites, readUsage } from "./dynamo-ledger.ts";
+import { ledgerWrites, readLedger, readUsage } from "./dynamo-ledger.ts";
 import { outboxItem } from "./dynamo-outbox.ts";
 import { itemOfRun, placeOfRun, queueShards, runIn, runsOf } from "./dynamo-run-item.ts";
 import {
@@ -168,6 +168,7 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
       return isReplaced;
     },
     usage: (tenantId, span) => readUsage(table, tenantId, span),
+    ledger: (tenantId, page) => readLedger(table, tenantId, page),
     async list(tenantId, { first, after, status }) {
       const partitions: Query[] = status
         ? [...new Set(status)].map((one) => ({

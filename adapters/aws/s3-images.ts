@@ -1,9 +1,10 @@
 import type { Clock, Images } from "../../core/ports.ts";
 import type { ImageWarning, StoredImage } from "../../core/run.ts";
-import { imageKey, tenantPrefix } from "./s3-keys.ts";
+import { imageKey, imagesPrefix, tenantPrefix } from "./s3-keys.ts";
 import {
   type Bucket,
   headObject,
+  listKeys,
   putObject,
   readObject,
   removeObject,
@@ -23,6 +24,28 @@ export interface S3Images extends Images {
  * to the bucket directly. When images and uploads end is for the bucket's lifecycle rules to say.
  */
 export function s3Images(bucket: Bucket, clock: Clock): S3Images {
+  const get = async (tenantId: string, imageId: string): Promise<StoredImage | null> => {
+    const key = imageKey(tenantId, imageId);
+    const object = key && (await headObject(bucket, key));
+    if (!object) return null;
+    const { ContentLength: byteSize, ContentType: mediaType, Metadata: metadata } = object;
+    const [width, height] = [Number(metadata?.width), Number(metadata?.height)];
+    if (
+      !isMediaType(mediaType) ||
+      byteSize === undefined ||
+      !metadata?.sha256 ||
+      !(width > 0) ||
+      !(height > 0)
+    ) {
+      throw new Error(
+        `The object of image ${imageId} was not written by us: its type or metadata are missing.`,
+      );
+    }
+    const warnings = metadata.warnings?.split(" ").filter(isWarning) ?? [];
+    const odd = warnings.length > 0 ? { warnings } : {};
+    return { id: imageId, sha256: metadata.sha256, mediaType, byteSize, width, height, ...odd };
+  };
+
   return {
     ...s3Uploads(bucket, clock),
     async put(tenantId, image, bytes) {
@@ -40,26 +63,20 @@ export function s3Images(bucket: Bucket, clock: Clock): S3Images {
         },
       });
     },
-    async get(tenantId, imageId) {
-      const key = imageKey(tenantId, imageId);
-      const object = key && (await headObject(bucket, key));
-      if (!object) return null;
-      const { ContentLength: byteSize, ContentType: mediaType, Metadata: metadata } = object;
-      const [width, height] = [Number(metadata?.width), Number(metadata?.height)];
-      if (
-        !isMediaType(mediaType) ||
-        byteSize === undefined ||
-        !metadata?.sha256 ||
-        !(width > 0) ||
-        !(height > 0)
-      ) {
-        throw new Error(
-          `The object of image ${imageId} was not written by us: its type or metadata are missing.`,
-        );
+    get,
+    async list(tenantId, { first, after }) {
+      const prefix = imagesPrefix(tenantId);
+      const found: StoredImage[] = [];
+      for (let place = after; prefix !== null && found.length === 0; ) {
+        const from = place === null ? null : imageKey(tenantId, place);
+        const keys = await listKeys(bucket, { prefix, after: from, max: first });
+        if (keys.length === 0) break;
+        const ids = keys.map((key) => key.slice(prefix.length));
+        const images = await Promise.all(ids.map((id) => get(tenantId, id)));
+        found.push(...images.filter((image) => image !== null)); // some may be gone meanwhile
+        place = ids.at(-1) ?? null;
       }
-      const warnings = metadata.warnings?.split(" ").filter(isWarning) ?? [];
-      const odd = warnings.length > 0 ? { warnings } : {};
-      return { id: imageId, sha256: metadata.sha256, mediaType, byteSize, width, height, ...odd };
+      return found;
     },
     async read(tenantId, imageId) {
       const key = imageKey(tenantId, imageId);

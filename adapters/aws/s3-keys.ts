@@ -6,6 +6,11 @@ export function imageKey(tenantId: string, imageId: string): string | null {
   return isId(tenantId) && isId(imageId) ? `tenants/${tenantId}/images/${imageId}` : null;
 }
 
+/** What the keys of a tenant's images begin with; the image's id follows. */
+export function imagesPrefix(tenantId: string): string | null {
+  return isId(tenantId) ? `tenants/${tenantId}/images/` : null;
+}
+
 /** As for images: `bytes` is where the client PUTs, `announcement` is an empty object that tells what was announced. */
 export function uploadKeys(
   tenantId: string,

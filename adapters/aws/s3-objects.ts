@@ -94,6 +94,20 @@ export async function removeObjects(bucket: Bucket, prefix: string): Promise<str
   return keys;
 }
 
+/** Keys of a prefix in their order, from behind `after`. */
+export async function listKeys(
+  bucket: Bucket,
+  { prefix, after, max }: { prefix: string; after: string | null; max: number },
+): Promise<string[]> {
+  const { Contents = [] } = await bucket.client.send(
+    new ListObjectsV2Command({
+      ...{ Bucket: bucket.name, Prefix: prefix, MaxKeys: max },
+      ...(after !== null && { StartAfter: after }),
+    }),
+  );
+  return Contents.flatMap(({ Key }) => Key ?? []);
+}
+
 /** A sha256 as S3 writes it, from a hexadecimal one. */
 export function base64Of(sha256: string): string {
   return Buffer.from(sha256, "hex").toString("base64");

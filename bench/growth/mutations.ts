@@ -93,6 +93,9 @@ async function newKey(store: FilledStore): Promise<string> {
   return apiKeyCreate.apiKey.id;
 }
 
+const exporting =
+  "mutation ($input: TenantExportInput!) { tenantExport(input: $input) { pageInfo { endCursor } } }";
+
 const changed = (store: FilledStore) => ({ tenantId: store.seed.otherTenants[3] });
 const ofEndpoint = async (store: FilledStore) => ({ endpointId: await newEndpoint(store) });
 
@@ -171,6 +174,11 @@ export const mutations: readonly Operation[] = [
   })),
   mutation("tenantDisable", "tenant { disabledAt }", changed),
   mutation("tenantEnable", "tenant { disabledAt }", changed),
+  mutation("tenantExport: the first 100", "records { kind data }", () => ({})),
+  mutation("tenantExport: the next 100", "records { kind data }", async (store) => {
+    const { tenantExport } = await store.ask(exporting, { input: { first: 100 } });
+    return { first: 100, after: tenantExport.pageInfo.endCursor };
+  }),
   mutation("tenantLimitsSet", "tenant { limits { unitsPerMonth } }", (store) => ({
     ...changed(store),
     unitsPerMonth: 1_000_000,

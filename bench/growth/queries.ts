@@ -156,6 +156,10 @@ export const queries: readonly Operation[] = [
     action: "tenant.disable",
   })),
   audit("auditLog: of an object", ({ seed }) => ({ subjectId: seed.otherTenants[1] })),
+  query("imageBytes", (store) => [
+    "query ($id: ID!) { imageBytes(id: $id) { base64 nextOffset } }",
+    { id: store.next().imageId },
+  ]),
   query("tenants: with usage", ({ ports }) => [
     `query ($to: DateTime!) { tenants(first: 5) { edges { node { id usage(from: "2020-01-01T00:00:00Z", to: $to) { cost } } } } }`,
     { to: at(ports.clock.now()) },

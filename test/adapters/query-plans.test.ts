@@ -107,6 +107,7 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   } as const;
   await runs.replace(ended);
   await runs.get("ten_1", run.id);
+  await runs.ledger("ten_1", { first: 10, after: null });
   await runs.usage("ten_1", { from: 1, to: 86_400_000 * 100 + 1 });
   for (const status of [null, ["SUCCEEDED", "FAILED"] as const])
     await runs.list("ten_1", { first: 10, after: null, status });

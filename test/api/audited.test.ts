@@ -57,6 +57,7 @@ const audited: Readonly<Record<string, [(made: Made) => string, ...string[]]>> =
     () => `(input: { tenantId: "bob", unfinishedRuns: 3 }) { tenant { id } }`,
     "tenant.limit",
   ],
+  tenantExport: [() => `(input: { tenantId: "bob" }) { records { kind } }`, "tenant.export"],
   tenantDisable: [() => `(input: { tenantId: "bob" }) { tenant { id } }`, "tenant.disable"],
   tenantEnable: [() => `(input: { tenantId: "bob" }) { tenant { id } }`, "tenant.enable"],
   tenantDelete: [() => `(input: { tenantId: "bob" }) { tenant { id } }`, "tenant.delete"],

@@ -116,6 +116,7 @@ describe("scopes", () => {
 
 /** Inputs that pass validation, for mutations: the scope is asked before anything is done with them. */
 const values: Record<string, object> = {
+  tenantExport: { input: {} },
   usage: { from: "2026-01-01T00:00:00Z", to: "2026-02-01T00:00:00Z" },
   runCreate: { input: { source: { base64: "eA==" }, tasks: [{ caption: {} }] } },
   runsCreate: { input: { items: [] } },

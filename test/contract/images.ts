@@ -47,6 +47,20 @@ export function imagesContract(name: string, open: (clock: Clock) => Promise<Ope
       }
     });
 
+    test("a tenant's images are listed by id, in pages", async () => {
+      for (const id of ["img_3", "img_1", "img_2", "img_B"])
+        await images.put("ten_1", { ...image, id }, bytes);
+      await images.put("ten_2", { ...image, id: "img_4" }, bytes);
+      const list = (first: number, after: string | null) =>
+        store.elsewhere.list("ten_1", { first, after });
+      expect(await list(3, null)).toEqual(
+        ["img_1", "img_2", "img_3"].map((id) => ({ ...image, id })),
+      );
+      expect(await list(3, "img_3")).toEqual([{ ...image, id: "img_B" }]);
+      expect(await list(3, "img_B")).toEqual([]);
+      expect(await store.elsewhere.list("ten_9", { first: 3, after: null })).toEqual([]);
+    });
+
     test("storing the same image twice, or in two places at once, changes nothing", async () => {
       await Promise.all(
         [images, store.elsewhere, images].map((writer) => writer.put("ten_1", image, bytes)),

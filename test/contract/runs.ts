@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { units } from "../../core/charge.ts";
-import type { Runs } from "../../core/ports.ts";
+import { chargesOf, units } from "../../core/charge.ts";
+import type { ChargedRun, Runs } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
 import { answered } from "../core/answered.ts";
 import { newRun } from "../core/new-run.ts";
@@ -266,6 +266,26 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
           runs: 20,
           tasks: 40,
         });
+      });
+
+      test("the ledger is read by run, in pages, the oldest first, ties by id", async () => {
+        for (let i = 0; i < 7; i += 1)
+          await runs.replace(finish(await create({ id: `run_${6 - i}` }), 100 + Math.floor(i / 3)));
+        await runs.replace(finish(await create({ id: "run_x", tenantId: "ten_2" }), 100));
+        const found: ChargedRun[] = [];
+        for (let page: ChargedRun[] = []; ; ) {
+          page = await store.elsewhere.ledger("ten_1", { first: 3, after: found.at(-1) ?? null });
+          expect(page.length).toBeLessThanOrEqual(3);
+          if (page.length === 0) break;
+          found.push(...page);
+        }
+        const order = ["run_4", "run_5", "run_6", "run_1", "run_2", "run_3", "run_0"];
+        expect(found.map(({ runId }) => runId)).toEqual(order);
+        for (const { runId, at, charges } of found) {
+          const run = await runs.get("ten_1", runId);
+          expect(run && chargesOf(run)).toEqual(charges);
+          expect(charges.map((charge) => charge.at)).toEqual([at, at]);
+        }
       });
 
       test("a refused end is not charged", async () => {
