@@ -7,7 +7,7 @@ export const tableGroups: Readonly<Record<string, readonly string[]>> = {
   runs: ["runs"],
   charges: ["charges"],
   "usage sums": ["usage_sums"],
-  "image records": ["images", "uploads"],
+  "image records": ["images", "uploads", "removed_images", "removed_files"],
   deliveries: ["webhook_deliveries", "webhook_outbox"],
   "audit log": ["audit_log"],
   queue: ["messages", "dead_letters"],

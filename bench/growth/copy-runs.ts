@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { copyFileSync, linkSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { databaseIn } from "../../adapters/embedded.ts";
 import { integer, openSqlite, type Row, type Sqlite, text } from "../../adapters/sqlite.ts";
@@ -114,14 +114,13 @@ function linkImages(sqlite: Sqlite, dataDir: string, seed: Seed): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     let source = "";
     for (const row of sqlite.all("SELECT image_id FROM copies WHERE tenant_id = ?", tenantId)) {
-      const file = join(folder, text(row, "image_id"));
+      const copy = join(folder, text(row, "image_id"));
       const isFull = source === "" || statSync(source).nlink >= 30_000;
-      if (isFull) copyFileSync(original, file);
-      else linkSync(source, file);
-      if (isFull) source = file;
+      if (isFull) copyFileSync(original, copy);
+      else linkSync(source, copy);
+      if (isFull) source = copy;
     }
   }
-  if (!existsSync(original)) throw new Error(`${original} is missing.`);
 }
 
 function storedRun(row: Row): StoredRun {
