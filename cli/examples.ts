@@ -27,6 +27,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   "tenants disable": ["vedere tenants disable TENANT_ID"],
   "tenants enable": ["vedere tenants enable TENANT_ID"],
   "tenants delete": ["vedere tenants delete TENANT_ID --yes"],
+  "tenants export": ['vedere tenants export "Grace & Co" exports/grace'],
   "tenants limits": ["vedere tenants limits TENANT_ID --units-per-month 500000"],
   "keys create": ["vedere keys create TENANT_ID --name shop --scopes RUNS_READ,RUNS_WRITE"],
   "keys list": ["vedere keys list TENANT_ID"],
@@ -36,6 +37,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   "audit export": ["vedere audit export --tenant TENANT_ID > audit.jsonl"],
   backup: ["vedere backup /backups/monday --data /srv/vedere"],
   restore: ["vedere restore /backups/monday --data /srv/vedere --force"],
+  storage: ["vedere storage", "vedere storage --tenants --json"],
   doctor: ["vedere doctor --json"],
 };
 

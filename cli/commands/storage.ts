@@ -20,13 +20,6 @@ export function addStorage(program: Command): void {
     .option("--seconds <n>", "how long to look, at most; 0: until all was seen", "30")
     .option(...operatorOptions.json)
     .option(...operatorOptions.data)
-    .addHelpText(
-      "after",
-      `
-Examples:
-  $ vedere storage
-  $ vedere storage --tenants --json`,
-    )
     .action(show);
 }
 

@@ -47,7 +47,6 @@ export function addTenants(program: Command): void {
   add("export", "Writes all that belongs to a tenant into a new folder: docs/tenant-export.md.")
     .argument("<tenant>", "its id or its name")
     .argument("<dir>", "a folder that is empty, or does not exist yet")
-    .addHelpText("after", `\nExample:\n  $ vedere tenants export "Grace & Co" exports/grace`)
     .action(exportAll);
 }
 

@@ -111,7 +111,7 @@ test("tables, images, drafts, models, backups and tenants are what was put there
   expect(readFileSync(databaseIn(dataDir)).equals(before)).toBe(true);
   const { bytes, groups, unusedBytes, walBytes } = atRest.database;
   expect(groups.reduce((sum, group) => sum + group.bytes, unusedBytes)).toBe(bytes);
-  expect(groups[0]).toMatchObject({ name: "runs" });
+  expect(groups.find(({ name }) => name === "runs")?.bytes).toBeGreaterThan(30 * 1_000);
   expect(walBytes).toBe(0);
 });
 
