@@ -128,6 +128,7 @@ test("an image without its file, or with another, is named; all else is exported
 
 test("a tenant that is not there, a name that two have, a folder without data", async () => {
   expect((await exportOf("ten_1", out)).stderr).toContain("vedere.db is missing");
+  await fill();
   const ids = [];
   for (let i = 0; i < 2; i += 1)
     ids.push((await vedere(["tenants", "create", "twins", "--data", data])).stdout.trim());
