@@ -155,6 +155,7 @@ test("the service answers a run without a connection, a name looked up or a file
 }, 60_000);
 
 test("vedere analyze and doctor make no connection and leave nothing in HOME", async () => {
+  mkdirSync(join(folder, "data")); // only `start` makes a folder that is named
   expect(await endOf(plain(["analyze", sample], environment()))).toBe(0);
   expect(recordedLines()).toEqual([]);
   await endOf(plain(["doctor", "--port", "0"], environment()));
