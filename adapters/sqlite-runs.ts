@@ -1,6 +1,6 @@
 import { chargesOf } from "../core/charge.ts";
 import type { Runs } from "../core/ports.ts";
-import type { Run, RunStatus } from "../core/run.ts";
+import { eraseAtOf, type Run, type RunStatus } from "../core/run.ts";
 import { eventOf } from "../core/webhook.ts";
 import type { Bell } from "./bell.ts";
 import { cursorOf, placeBehind } from "./cursor.ts";
@@ -28,8 +28,10 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
 
   const update = (run: Run) =>
     sqlite.run(
-      "UPDATE runs SET version = ?, status = ?, data = ? WHERE tenant_id = ? AND id = ? AND version = ?",
-      ...[run.version, run.status, JSON.stringify(run), run.tenantId, run.id, run.version - 1],
+      `UPDATE runs SET version = ?, status = ?, data = ?, erase_at = ?
+       WHERE tenant_id = ? AND id = ? AND version = ?`,
+      ...[run.version, run.status, JSON.stringify(run), eraseAtOf(run)],
+      ...[run.tenantId, run.id, run.version - 1],
     ) > 0;
 
   const findByKey = (tenantId: string, key: string) => {
@@ -115,6 +117,21 @@ export function sqliteRuns(sqlite: Sqlite, bell: Bell): Runs {
       const page = { before: placeBehind(after), max: first + 1 }; // one more shows if there is another
       const rows = status === null ? newest(tenantId, page) : newestIn(tenantId, status, page);
       return { runs: rows.slice(0, first).map(runIn), hasNextPage: rows.length > first, cursorOf };
+    },
+    async eraseFrom(tenantId, runId, at) {
+      sqlite.run(
+        "UPDATE runs SET erase_at = ?1 WHERE tenant_id = ?2 AND id = ?3 AND erase_at > ?1",
+        ...[at, tenantId, runId],
+      );
+    },
+    async erasable(by, max) {
+      return sqlite
+        .all(
+          "SELECT tenant_id, id FROM runs WHERE erase_at <= ? ORDER BY erase_at LIMIT ?",
+          by,
+          max,
+        )
+        .map((row) => ({ tenantId: text(row, "tenant_id"), id: text(row, "id") }));
     },
     async countUnfinished(tenantId) {
       const row = sqlite.first(

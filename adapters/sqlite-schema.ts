@@ -312,4 +312,9 @@ export const migrations: readonly string[] = [
   CREATE INDEX sign_in_tokens_of_tenant ON sign_in_tokens (tenant_id);
   CREATE INDEX sessions_of_tenant ON sessions (tenant_id);
   `,
+  `
+  -- From when on a run that keeps nothing may be deleted.
+  ALTER TABLE runs ADD COLUMN erase_at INTEGER;
+  CREATE INDEX runs_to_erase ON runs (erase_at) WHERE erase_at IS NOT NULL;
+  `,
 ];

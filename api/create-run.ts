@@ -121,6 +121,7 @@ async function store(
     expiresAt: now + input.expiresInSeconds * 1000,
     webhook: runWebhookOf(context, input.webhook),
     traceparent,
+    ...(input.keep === "NONE" && { keep: "NONE" }),
   };
   return ports.runs.create(run, idempotency);
 }

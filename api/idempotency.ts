@@ -9,12 +9,15 @@ import { base64InTurns, sha256InTurns } from "./turns.ts";
 export async function hashInput({
   idempotencyKey,
   waitMs,
+  keep,
   ...asked
 }: RunCreateInput): Promise<string> {
   const { base64 } = asked.source;
   const bytes = typeof base64 === "string" ? await base64InTurns(base64) : null;
   const source = bytes ? { base64: await sha256InTurns(bytes) } : asked.source;
-  return sha256(canonicalJson({ ...asked, source }, { isData: false }));
+  return sha256(
+    canonicalJson({ ...asked, source, ...(keep === "NONE" && { keep }) }, { isData: false }),
+  );
 }
 
 function sha256(data: string): string {

@@ -19,6 +19,7 @@ export interface RunCreateInput {
   readonly expiresInSeconds: number;
   readonly metadata?: unknown;
   readonly webhook?: RunWebhookInput | null;
+  readonly keep: "ALL" | "NONE";
 }
 
 /** A task that is asked for, the value of its field, and the field's place in the input. */

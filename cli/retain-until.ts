@@ -2,15 +2,17 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Connection } from "../adapters/connect.ts";
 import type { Log } from "../api/context.ts";
 import { eraseDeletedTenants } from "../core/delete-tenant.ts";
+import { eraseRead } from "../core/erase-read.ts";
 import { isNothing } from "../core/erased.ts";
 import { retain } from "../core/retain.ts";
 
 const roundEveryMs = 60_000;
 const tenantsEveryMs = 1_000;
+const readRunsEveryMs = 5_000;
 /** Between two steps, so that others find the store free most of the time. */
 const stepPauseMs = 20;
 
-/** Deletes tenants that are to be deleted, and what is older than `days` or than tenants want it kept, until `signal` aborts. */
+/** Deletes tenants that are to be deleted, runs that keep nothing and were read, and what is older than `days` or than tenants want it kept, until `signal` aborts. */
 export async function retainUntil(
   signal: AbortSignal,
   ports: Connection,
@@ -33,6 +35,7 @@ export async function retainUntil(
     } while (await waited(everyMs));
   };
   await Promise.all([
+    repeat(readRunsEveryMs, async () => void (await eraseRead(ports, { pause: stepped }))),
     repeat(tenantsEveryMs, () => eraseDeletedTenants(ports, { pause: stepped })),
     repeat(roundEveryMs, async () => {
       const erased = await retain(ports, { days, pause: stepped });

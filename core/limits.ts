@@ -18,6 +18,10 @@ export const limits = {
     metadataBytesMax: 8_192,
     /** Objects and lists within one another. */
     metadataDepthMax: 32,
+    /** How long a run that keeps nothing stays once it was read: an answer that was lost can be asked for again. */
+    readKeptMs: 60_000,
+    /** How long it stays after its end if nobody reads it. */
+    unreadKeptMs: 86_400_000,
     idempotencyKeyMax: 255,
   },
   upload: { filesMax: 100, lifetimeMs: 3_600_000 },

@@ -75,6 +75,10 @@ export interface Runs {
     tenantId: string,
     page: { first: number; after: string | null; status: readonly RunStatus[] | null },
   ): Promise<RunPage>;
+  /** A finished run that keeps nothing may be deleted from this instant on, or from the earlier one that is known. */
+  eraseFrom(tenantId: string, runId: string, at: number): Promise<void>;
+  /** Runs of all tenants that may be deleted by an instant, longest overdue first. */
+  erasable(by: number, max: number): Promise<Pick<Run, "tenantId" | "id">[]>;
   countUnfinished(tenantId: string): Promise<number>;
   /** For the sweeper: queued runs of all tenants that were created before an instant, oldest first. */
   queued(createdBefore: number, max: number): Promise<Run[]>;

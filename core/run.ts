@@ -2,6 +2,7 @@ import type { Finish } from "../schema/answer.ts";
 import type { Size } from "../schema/geometry.ts";
 import type { TaskResult } from "../schema/result.ts";
 import type { TaskName } from "../schema/task.ts";
+import { limits } from "./limits.ts";
 import type { RunWebhook } from "./run-webhook.ts";
 
 export type RunStatus =
@@ -109,6 +110,8 @@ export interface Run {
   readonly expiresAt: number;
   /** Who is told when it ends, beside the tenant's endpoints; absent in older records. */
   readonly webhook?: RunWebhook | null;
+  /** NONE: deleted, with its picture, soon after it was read or delivered; absent: kept. */
+  readonly keep?: "NONE";
   /** The W3C trace context in which it was taken; absent where nobody traces. */
   readonly traceparent?: string | null;
 }
@@ -149,6 +152,11 @@ const terminal: readonly RunStatus[] = [
   "CANCELED",
   "EXPIRED",
 ];
+
+/** When a run that keeps nothing is deleted if nobody reads it; null: not of itself, or not yet known. */
+export function eraseAtOf({ keep, finishedAt }: Pick<Run, "keep" | "finishedAt">): number | null {
+  return keep === "NONE" && finishedAt !== null ? finishedAt + limits.run.unreadKeptMs : null;
+}
 
 export function isFinished(run: Pick<Run, "status">): boolean {
   return terminal.includes(run.status);

@@ -212,7 +212,7 @@ async function see(
     signal,
   );
   if (sight instanceof Error) return { sight, imageTimings: null };
-  sights.put(key, sight);
+  if (run.keep !== "NONE") sights.put(key, sight);
   return { sight, imageTimings: { ...sight.timings, cached: false } };
 }
 

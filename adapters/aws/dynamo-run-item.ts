@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { crc32, deflate, inflate } from "node:zlib";
 import { AppError } from "../../core/errors.ts";
-import type { Run, RunStatus } from "../../core/run.ts";
+import { eraseAtOf, type Run, type RunStatus } from "../../core/run.ts";
 import {
   type Item,
   type ItemKey,
@@ -28,6 +28,7 @@ export async function itemOfRun(
   write: string,
   retentionMs: number | null,
 ): Promise<Item & ItemKey> {
+  const eraseAt = eraseAtOf(run);
   return {
     ...placeOfRun(run.tenantId, run.id),
     owner: runsOf(run.tenantId),
@@ -41,6 +42,7 @@ export async function itemOfRun(
       dueQueue: shardOf(run),
       due: instantKey(run.expiresAt, run.id),
     }),
+    ...(eraseAt !== null && { dueQueue: toErase, due: instantKey(eraseAt, run.id) }),
     ...(run.finishedAt !== null &&
       retentionMs !== null && { expiresAt: secondsOf(run.finishedAt + retentionMs) }),
   };
@@ -70,6 +72,9 @@ export function runsOf(tenantId: string, status?: RunStatus): string {
 export const queueShards: readonly string[] = Array.from({ length: queueShardCount }, (_, shard) =>
   keyOf("QUEUED", String(shard)),
 );
+
+/** The partition of finished runs that keep nothing, by when they may be deleted. */
+export const toErase = keyOf("ERASE");
 
 function shardOf({ id }: Run): string {
   return queueShards[crc32(id) % queueShardCount] ?? "";

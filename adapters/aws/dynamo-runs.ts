@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
+import { UpdateCommand } from "@aws-sdk/lib-dynamodb";
 import { chargesOf } from "../../core/charge.ts";
 import type { Runs } from "../../core/ports.ts";
 import type { Run, RunStatus } from "../../core/run.ts";
@@ -8,7 +10,7 @@ import { cursorOf, placeBehind } from "../cursor.ts";
 import { imageIsThere, placeOfMark, refOfRun } from "./dynamo-image-refs.ts";
 import { ledgerWrites, readLedger, readUsage } from "./dynamo-ledger.ts";
 import { outboxItem } from "./dynamo-outbox.ts";
-import { itemOfRun, placeOfRun, queueShards, runIn, runsOf } from "./dynamo-run-item.ts";
+import { itemOfRun, placeOfRun, queueShards, runIn, runsOf, toErase } from "./dynamo-run-item.ts";
 import {
   countItems,
   type DynamoTable,
@@ -188,6 +190,26 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
         before = last ? text(last, "newest") : before;
       }
       return { runs: runs.slice(0, first), hasNextPage: runs.length > first, cursorOf };
+    },
+    async eraseFrom(tenantId, runId, at) {
+      try {
+        await table.client.send(
+          new UpdateCommand({
+            TableName: table.name,
+            Key: placeOfRun(tenantId, runId),
+            ConditionExpression: "dueQueue = :erase AND due > :at",
+            UpdateExpression: "SET due = :at",
+            ExpressionAttributeValues: { ":erase": toErase, ":at": instantKey(at, runId) },
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof ConditionalCheckFailedException)) throw error;
+      }
+    },
+    async erasable(by, max) {
+      const before = instantKey(by + 1);
+      const found = await queryItems(table, { index: "byDue", partition: toErase, before, max });
+      return (await runsAt(found)).map(({ tenantId, id }) => ({ tenantId, id }));
     },
     async countUnfinished(tenantId) {
       const unfinished: readonly RunStatus[] = ["QUEUED", "PROCESSING"];

@@ -2,6 +2,7 @@ import { findModels } from "../../core/model-names.ts";
 import type { ModelInfo } from "../../core/ports.ts";
 import type { Run as StoredRun } from "../../core/run.ts";
 import type { RequestContext } from "../context.ts";
+import { noteRead } from "../read-once.ts";
 
 export const Run = {
   /** A model may leave the service before the runs that it answered. */
@@ -10,7 +11,11 @@ export const Run = {
     return model ?? departedModel(run.model);
   },
   /** The tasks know the image that their areas are measured on. */
-  tasks: (run: StoredRun) => run.tasks.map((task) => ({ ...task, image: run.image })),
+  tasks: async (run: StoredRun, _args: unknown, context: RequestContext) => {
+    await noteRead(run, context);
+    return run.tasks.map((task) => ({ ...task, image: run.image }));
+  },
+  keep: (run: StoredRun) => run.keep ?? "ALL",
   timings: (run: StoredRun) => ({
     queuedMs: run.startedAt === null ? null : run.startedAt - run.createdAt,
     ...run.imageTimings,

@@ -17,6 +17,7 @@ import {
 } from "../../core/webhook-schedule.ts";
 import { unseal } from "../../core/webhook-secret.ts";
 import type { Log } from "../context.ts";
+import { noteTaken } from "../read-once.ts";
 import { messageOf, type Target, targetOf } from "./message.ts";
 import type { Sender } from "./send.ts";
 
@@ -82,7 +83,14 @@ export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promi
     tools.sender.send(message, clock.now),
   );
   await note(tools, delivery, outcome);
+  if (run && outcome.attempt.error === null && bringsTasks(message.body, target))
+    await noteTaken(run, tools);
   if (endpoint) await noteHealth(tools, endpoint, outcome.attempt);
+}
+
+/** Whether a body is what a payload query asked for, and no thin one. */
+function bringsTasks(body: string, { payloadQuery }: Target): boolean {
+  return payloadQuery !== null && JSON.parse(body).data.run?.tasks !== undefined;
 }
 
 /** As a part of the trace of the request that the run came with. */

@@ -1,4 +1,5 @@
 import { eraseDeletedTenants } from "../../core/delete-tenant.ts";
+import { eraseRead } from "../../core/erase-read.ts";
 import { type Erased, nothingErased } from "../../core/erased.ts";
 import { retain } from "../../core/retain.ts";
 import { sweep } from "../../core/sweep.ts";
@@ -43,6 +44,7 @@ async function eraseOld({ ports, log }: CloudConnection): Promise<Erased> {
   const begun = performance.now();
   const pause = async () => performance.now() - begun < retainMsMax;
   try {
+    await eraseRead(ports, { pause });
     await eraseDeletedTenants(ports, { pause });
     return await retain(ports, { days: null, pause });
   } catch (err) {

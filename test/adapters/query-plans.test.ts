@@ -111,6 +111,8 @@ async function useEverything(sqlite: Sqlite): Promise<void> {
   await runs.usage("ten_1", { from: 1, to: 86_400_000 * 100 + 1 });
   for (const status of [null, ["SUCCEEDED", "FAILED"] as const])
     await runs.list("ten_1", { first: 10, after: null, status });
+  await runs.eraseFrom("ten_1", run.id, 1);
+  await runs.erasable(1, 10);
   await runs.countUnfinished("ten_1");
   await runs.queued(1, 10);
   await runs.overdue(1, 10);

@@ -7,6 +7,7 @@ import { type Deliverer, openDeliverer } from "../../api/webhooks/deliverer.ts";
 import { openSender } from "../../api/webhooks/send.ts";
 import { anyEntry } from "../../core/audit.ts";
 import { applyChange } from "../../core/lifecycle.ts";
+import { limits } from "../../core/limits.ts";
 import type { Ports } from "../../core/ports.ts";
 import type { Delivery } from "../../core/webhook.ts";
 import { retryDelaysMs } from "../../core/webhook-schedule.ts";
@@ -193,6 +194,24 @@ describe("a run that ends", () => {
     });
     expect(await listed({ runId })).toMatchObject([{ endpointId: null, status: "SUCCEEDED" }]);
     expect(JSON.stringify(await ports.runs.get("ada", runId))).not.toContain(key);
+  });
+
+  test("and keeps nothing may be deleted once its tasks were delivered, not by a thin payload or a failure", async () => {
+    const query = "{ tasks { result { ... on CaptionResult { text } } } }";
+    const cases = [
+      [204, query, 1],
+      [204, null, 0],
+      [204, "{ status }", 0],
+      [500, query, 0],
+    ] as const;
+    for (const [answer, payloadQuery, expected] of cases) {
+      receiver.answer = answer;
+      const webhook = { url: receiver.url, secret: mintWebhookSecret(), payloadQuery };
+      const runId = await endedRun({ keep: "NONE", webhook });
+      await openForTest().drain();
+      const erasable = await ports.runs.erasable(clock.now() + limits.run.readKeptMs, 10);
+      expect(erasable.filter(({ id }) => id === runId)).toHaveLength(expected);
+    }
   });
 
   test("canceled or expired is told as well", async () => {

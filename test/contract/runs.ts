@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { chargesOf, units } from "../../core/charge.ts";
+import { limits } from "../../core/limits.ts";
 import type { ChargedRun, Runs } from "../../core/ports.ts";
 import type { Run } from "../../core/run.ts";
 import { answered } from "../core/answered.ts";
@@ -125,6 +126,49 @@ export function runsContract(name: string, open: () => Promise<OpenRuns>): void 
         expect(
           (await runs.list("ten_1", { first: 100, after: null, status: null })).runs,
         ).toHaveLength(1);
+      });
+    });
+
+    describe("a run that keeps nothing", () => {
+      const day = limits.run.unreadKeptMs;
+      const ended = async (id: string, fields: Partial<Run> = {}) => {
+        const run = await create({ id, ...fields });
+        const end = { status: "SUCCEEDED", finishedAt: 100 } as const;
+        expect(await runs.replace(next(run, end))).toBe(true);
+      };
+      const erasable = async (by: number) =>
+        (await store.elsewhere.erasable(by, 10)).map(({ id }) => id);
+
+      test("may be deleted a day after its end; others, and unfinished ones, never", async () => {
+        await ended("run_kept");
+        await create({ id: "run_open", keep: "NONE" });
+        await ended("run_none", { keep: "NONE" });
+        await runs.eraseFrom("ten_1", "run_kept", 1);
+        await runs.eraseFrom("ten_1", "run_open", 1);
+        expect(await erasable(99 + day)).toEqual([]);
+        expect(await erasable(100 + day)).toEqual(["run_none"]);
+        expect(await runs.erasable(100 + day, 10)).toEqual([{ tenantId: "ten_1", id: "run_none" }]);
+        expect(await runs.get("ten_1", "run_none")).toMatchObject({ keep: "NONE", version: 2 });
+      });
+
+      test("may be deleted sooner once it was read, never later, and by its own tenant only", async () => {
+        await ended("run_none", { keep: "NONE" });
+        await runs.eraseFrom("ten_2", "run_none", 1);
+        expect(await erasable(1_000)).toEqual([]);
+        await runs.eraseFrom("ten_1", "run_none", 500);
+        await runs.eraseFrom("ten_1", "run_none", 900);
+        expect(await erasable(499)).toEqual([]);
+        expect(await erasable(500)).toEqual(["run_none"]);
+        await runs.eraseFrom("ten_1", "run_gone", 500);
+      });
+
+      test("comes longest overdue first, as many as asked for", async () => {
+        for (const [i, id] of ["run_b", "run_c", "run_a"].entries()) {
+          await ended(id, { keep: "NONE" });
+          await runs.eraseFrom("ten_1", id, 30 - i);
+        }
+        expect(await erasable(30)).toEqual(["run_a", "run_c", "run_b"]);
+        expect((await runs.erasable(30, 2)).map(({ id }) => id)).toEqual(["run_a", "run_c"]);
       });
     });
 

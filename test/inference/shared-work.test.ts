@@ -234,6 +234,15 @@ test("a later run on the same image of the same tenant sees nothing again, and s
   expect(noted.calls.filter(({ verb }) => verb === "see")).toHaveLength(2);
 });
 
+test("what the model sees in the image of a run that keeps nothing is not remembered", async () => {
+  const noted = notingEngine(engine);
+  const bytes = await picture(79);
+  startWorker({ engine: noted, sightCacheBytes: 1e8 });
+  await finished(await submit("run_forgotten", bytes, { keep: "NONE" }));
+  const second = await finished(await submit("run_remembered", bytes));
+  expect(second.imageTimings).toMatchObject({ cached: false });
+});
+
 test("a hit does not even need the image's bytes", async () => {
   const bytes = await picture(78);
   startWorker({ sightCacheBytes: 1e8 });
