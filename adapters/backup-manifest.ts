@@ -26,7 +26,10 @@ export interface BackupFile {
 
 export const manifestName = "manifest.json";
 
-/** Reads a backup's manifest. Throws AppError INVALID if the folder is no backup, or one of a later release. */
+/**
+ * Reads a backup's manifest. Throws AppError INVALID if the folder is no backup, or one of a later
+ * release.
+ */
 export async function readBackupManifest(folder: string): Promise<BackupManifest> {
   const file = join(folder, manifestName);
   let text: string;
@@ -68,7 +71,9 @@ function isManifest(given: object): given is BackupManifest {
   );
 }
 
-/** A path that leads out of the backup is refused: a restore must write into the data folder only. */
+/**
+ * A path that leads out of the backup is refused: a restore must write into the data folder only.
+ */
 function isFile(given: unknown): given is BackupFile {
   if (typeof given !== "object" || given === null) return false;
   const { path, byteSize, sha256 } = given as Partial<Record<keyof BackupFile, unknown>>;

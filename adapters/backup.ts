@@ -13,15 +13,19 @@ import { connectTo, integer, isRow, type Row, requireOurs, text } from "./sqlite
 export interface Backup {
   readonly folder: string;
   readonly manifest: BackupManifest;
-  /** Files that the database names and that are not whole in the data folder: they are not in the backup. */
+  /**
+   * Files that the database names and that are not whole in the data folder: they are not in the
+   * backup.
+   */
   readonly faults: readonly string[];
 }
 
 /**
- * Copies a data folder into a new folder, while services work on it. The database is copied in one read transaction, and
- * writers go on meanwhile; then the images and uploads that the copy names. Their files are there before their
- * records and never change, so the backup is the state of one instant. A folder of this name appears only when all of
- * it is on the disk. Throws AppError INVALID if the folder exists or there is nothing to copy, INTERNAL from the disk.
+ * Copies a data folder into a new folder, while services work on it. The database is copied in one
+ * read transaction, and writers go on meanwhile; then the images and uploads that the copy names.
+ * Their files are there before their records and never change, so the backup is the state of one
+ * instant. A folder of this name appears only when all of it is on the disk. Throws AppError
+ * INVALID if the folder exists or there is nothing to copy, INTERNAL from the disk.
  */
 export async function backUp(given: {
   dataDir: string;
@@ -86,7 +90,8 @@ async function fill(
       faults.push(`${path} has another sha256 than recorded`);
     }
   }
-  // What was deleted since the database was copied has no record any more, and shall have none in the copy.
+  // What was deleted since the database was copied has no record any more, and shall have none in
+  // the copy.
   const stillNamed = new Set(missing.length > 0 ? pathsIn(databaseIn(dataDir)) : []);
   for (const path of missing) {
     if (stillNamed.has(path)) faults.push(`${path} is missing`);

@@ -4,9 +4,15 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { makeFolder } from "./disk.ts";
 
-/** Watching a folder is best effort on every system: so long does a listener wait at most before it looks by itself. */
+/**
+ * Watching a folder is best effort on every system: so long does a listener wait at most before it
+ * looks by itself.
+ */
 const lookEveryMs = 500;
-/** Topics share this many files, so that the folder stays small; listeners of another topic in the same file look once in vain. */
+/**
+ * Topics share this many files, so that the folder stays small; listeners of another topic in the
+ * same file look once in vain.
+ */
 const slotCount = 64;
 
 /** Tells listeners, in this and in other processes, that something about a topic has changed. */
@@ -14,8 +20,8 @@ export interface Bell {
   /** To be called after the change is committed. Never throws. */
   ring(topic: string): void;
   /**
-   * Calls `look` now and after each ring of the topic until it finds something, and gives what it found; null after `waitMs`, and, without
-   * another look, once aborted or closed.
+   * Calls `look` now and after each ring of the topic until it finds something, and gives what it
+   * found; null after `waitMs`, and, without another look, once aborted or closed.
    */
   wait<T>(
     topic: string,
@@ -26,8 +32,8 @@ export interface Bell {
 }
 
 /**
- * Opens the bell of a folder, which all processes share that opened the same one; without a folder it rings in this process only. A ring
- * writes one small file; listeners watch the folder.
+ * Opens the bell of a folder, which all processes share that opened the same one; without a folder
+ * it rings in this process only. A ring writes one small file; listeners watch the folder.
  */
 export function openBell(folder: string | null): Bell {
   const rings = new EventEmitter().setMaxListeners(0);
@@ -80,7 +86,10 @@ function nextRing(
   });
 }
 
-/** Null where the system cannot watch (no inotify instances left, some network folders): listeners then look every `lookEveryMs`. */
+/**
+ * Null where the system cannot watch (no inotify instances left, some network folders): listeners
+ * then look every `lookEveryMs`.
+ */
 function watchFolder(folder: string, heard: (slot: string) => void): FSWatcher | null {
   makeFolder(folder);
   try {
@@ -95,7 +104,10 @@ function watchFolder(folder: string, heard: (slot: string) => void): FSWatcher |
   }
 }
 
-/** The change itself is committed: a full disk must not make its writer fail, it only makes listeners wait `lookEveryMs`. */
+/**
+ * The change itself is committed: a full disk must not make its writer fail, it only makes
+ * listeners wait `lookEveryMs`.
+ */
 function touch(path: string): void {
   try {
     writeFileSync(path, ".", { mode: 0o600 });

@@ -37,29 +37,53 @@ export interface Config {
   /** The folder of the database, the images, the pulled models and the secret; absolute. */
   readonly dataDir: string;
   readonly host: string;
-  /** 0 takes any free port: who listens then reads the configuration again with the port that was taken. */
+  /**
+   * 0 takes any free port: who listens then reads the configuration again with the port that was
+   * taken.
+   */
   readonly port: number;
   /** Where clients reach the gateway; no slash at its end. */
   readonly publicUrl: string;
-  /** The default model: an id, `id@revision` or an alias; null leaves the choice to the models that are there. */
+  /**
+   * The default model: an id, `id@revision` or an alias; null leaves the choice to the models that
+   * are there.
+   */
   readonly model: string | null;
   /** ONNX Runtime's execution providers, the preferred one first. */
   readonly executionProviders: readonly string[];
-  /** Numeric forms of the weights, the preferred first, for folders that hold several; null leaves it to the model and the execution provider. */
+  /**
+   * Numeric forms of the weights, the preferred first, for folders that hold several; null leaves
+   * it to the model and the execution provider.
+   */
   readonly precisions: readonly Precision[] | null;
-  /** What the models that one worker has loaded may take together, in MB; null: half of the machine's memory, shared by the workers of `vedere start`. */
+  /**
+   * What the models that one worker has loaded may take together, in MB; null: half of the
+   * machine's memory, shared by the workers of `vedere start`.
+   */
   readonly modelMemoryMb: number | null;
   /** Threads of one inference session; null leaves it to ONNX Runtime. */
   readonly threads: number | null;
   /** How many runs one worker has in progress at most; their questions share batches. */
   readonly runsAtOnce: number;
-  /** What one worker may keep in memory, in MB, of what models saw in images, for later runs on the same images; 0 keeps nothing. */
+  /**
+   * What one worker may keep in memory, in MB, of what models saw in images, for later runs on the
+   * same images; 0 keeps nothing.
+   */
   readonly sightCacheMb: number;
-  /** How long a worker holds a run between two signs of life; a run of a worker that died goes on elsewhere after that. */
+  /**
+   * How long a worker holds a run between two signs of life; a run of a worker that died goes on
+   * elsewhere after that.
+   */
   readonly leaseMs: number;
-  /** How often the processes of `vedere start` report that they run; one that misses three is killed and started again. */
+  /**
+   * How often the processes of `vedere start` report that they run; one that misses three is killed
+   * and started again.
+   */
   readonly heartbeatMs: number;
-  /** How long a step of a worker may hold its main thread, such as the load of a large model, before the worker is taken for stuck. */
+  /**
+   * How long a step of a worker may hold its main thread, such as the load of a large model, before
+   * the worker is taken for stuck.
+   */
   readonly hangMs: number;
   /** Takes the place of DIR/secret.key, for services that share tenants but no folder. */
   readonly secret: string | null;
@@ -76,9 +100,14 @@ export interface Config {
   readonly decoders: number;
   /** Networks of proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
-  /** After how many days a run that has finished, and what belongs to it, is deleted; null: never. */
+  /**
+   * After how many days a run that has finished, and what belongs to it, is deleted; null: never.
+   */
   readonly retentionDays: number | null;
-  /** Whether the URLs of images and webhooks may use http and lead to private addresses: for development only. */
+  /**
+   * Whether the URLs of images and webhooks may use http and lead to private addresses: for
+   * development only.
+   */
   readonly fetchPrivate: boolean;
   /** The Hugging Face hub or a mirror of it, where models are pulled from; no slash at its end. */
   readonly hubEndpoint: string;
@@ -161,7 +190,10 @@ const neededInAws = [
   "awsDeadLettersUrl",
 ] as const;
 
-/** Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with all mistakes at once. */
+/**
+ * Reads the configuration; an empty variable counts as unset. Throws AppError SETTING_INVALID with
+ * all mistakes at once.
+ */
 export function readConfig(
   env: Readonly<Record<string, string | undefined>> = process.env,
   overrides: Overrides = {},

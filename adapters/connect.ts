@@ -11,7 +11,10 @@ import { sqliteSessions } from "./sqlite-sessions.ts";
 import { sqliteTenants } from "./sqlite-tenants.ts";
 import type { Store } from "./store.ts";
 
-/** The ports on real technology, and the secret that API keys, webhook secrets and upload URLs are made with. */
+/**
+ * The ports on real technology, and the secret that API keys, webhook secrets and upload URLs are
+ * made with.
+ */
 export interface Connection extends Ports {
   readonly secret: string;
   /** Ends all waits at once; the ports are of no use afterwards. */
@@ -19,8 +22,9 @@ export interface Connection extends Ports {
 }
 
 /**
- * Opens all that a process of the service needs; several processes may share a store. Throws AppError: SETTING_INVALID where the data folder or
- * a resource of the cloud cannot be used, INTERNAL where the folder's disk is full, MODEL_UNAVAILABLE or MODEL_NOT_FOUND from the models.
+ * Opens all that a process of the service needs; several processes may share a store. Throws
+ * AppError: SETTING_INVALID where the data folder or a resource of the cloud cannot be used,
+ * INTERNAL where the folder's disk is full, MODEL_UNAVAILABLE or MODEL_NOT_FOUND from the models.
  */
 export async function connect(config: Config): Promise<Connection> {
   prepareFolder(config.dataDir);
@@ -40,8 +44,9 @@ export async function connect(config: Config): Promise<Connection> {
 }
 
 /**
- * The models of this machine and what is said about them, without the rest of the service: whatever state they are in. `registry` is null where
- * the data folder has no store yet, unless `isMade` asks for one. Throws AppError as `connect`, but not for the models.
+ * The models of this machine and what is said about them, without the rest of the service: whatever
+ * state they are in. `registry` is null where the data folder has no store yet, unless `isMade`
+ * asks for one. Throws AppError as `connect`, but not for the models.
  */
 export async function connectModels(
   config: Config,
@@ -59,7 +64,10 @@ export interface ModelConnection extends Pick<Ports, "models" | "clock"> {
   close(): void;
 }
 
-/** The tenants and their keys, without the rest of the service. Throws AppError as `connect`, but not for the models. */
+/**
+ * The tenants and their keys, without the rest of the service. Throws AppError as `connect`, but
+ * not for the models.
+ */
 export async function connectTenants(config: Config): Promise<TenantConnection> {
   if (config.store === "aws") {
     const { tenants, audit, close } = await (await aws()).openAwsTable(config, systemClock);

@@ -3,7 +3,10 @@ import { createReadStream } from "node:fs";
 import { dirname } from "node:path";
 import { diskError, makeFolder, writeFileDurably } from "./disk.ts";
 
-/** Copies a file durably. Returns what was read; throws AppError INTERNAL if a disk refuses, ENOENT as it is. */
+/**
+ * Copies a file durably. Returns what was read; throws AppError INTERNAL if a disk refuses, ENOENT
+ * as it is.
+ */
 export async function copyFile(
   from: string,
   to: string,

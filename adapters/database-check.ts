@@ -1,6 +1,9 @@
 import { connectTo, isRow, requireOurs } from "./sqlite.ts";
 
-/** What SQLite finds to be wrong in a database of ours, at most five things; empty if it is sound. Reads all of it. Throws as `openSqlite`. */
+/**
+ * What SQLite finds to be wrong in a database of ours, at most five things; empty if it is sound.
+ * Reads all of it. Throws as `openSqlite`.
+ */
 export function databaseFaults(path: string): string[] {
   const db = connectTo(path);
   try {

@@ -5,14 +5,18 @@ import { dirname, join } from "node:path";
 import { AppError, type ErrorCode } from "../core/errors.ts";
 
 /**
- * Writes a file so that after a crash or a power loss it is there whole or not at all; an older file of that path is replaced. If the
- * body throws, nothing is kept and its error is passed on. Throws AppError, as `diskError` has it, where the disk refuses.
+ * Writes a file so that after a crash or a power loss it is there whole or not at all; an older
+ * file of that path is replaced. If the body throws, nothing is kept and its error is passed on.
+ * Throws AppError, as `diskError` has it, where the disk refuses.
  */
 export async function writeFileDurably(path: string, body: Body): Promise<void> {
   await writeDraft(path, body, (draft) => rename(draft, path));
 }
 
-/** As writeFileDurably, but an older file of that path stays as it is: of several writers at once, the first wins. */
+/**
+ * As writeFileDurably, but an older file of that path stays as it is: of several writers at once,
+ * the first wins.
+ */
 export async function createFileDurably(path: string, body: Body): Promise<void> {
   await writeDraft(path, body, (draft) =>
     link(draft, path).catch((error: NodeJS.ErrnoException) => {
@@ -23,7 +27,10 @@ export async function createFileDurably(path: string, body: Body): Promise<void>
 
 type Body = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-/** The draft lies in the file's own folder: from another file system it could not take the file's name in one step. */
+/**
+ * The draft lies in the file's own folder: from another file system it could not take the file's
+ * name in one step.
+ */
 async function writeDraft(
   path: string,
   body: Body,
@@ -52,8 +59,8 @@ async function writeDraft(
 }
 
 /**
- * Makes a folder and those above it. Node's own recursive mkdir never returns for some paths that cannot be made, such
- * as /proc/x, so this goes from the top down.
+ * Makes a folder and those above it. Node's own recursive mkdir never returns for some paths that
+ * cannot be made, such as /proc/x, so this goes from the top down.
  */
 export function makeFolder(folder: string, mode = 0o700): void {
   if (lstatSync(folder, { throwIfNoEntry: false })) return;
@@ -83,8 +90,9 @@ function isRunning(pid: number): boolean {
 }
 
 /**
- * An error of the file system or of SQLite as what it means to whoever runs the service: AppError STORE_UNAVAILABLE where the disk is full, read-only
- * or broken, INTERNAL for the rest; any other error unchanged.
+ * An error of the file system or of SQLite as what it means to whoever runs the service: AppError
+ * STORE_UNAVAILABLE where the disk is full, read-only or broken, INTERNAL for the rest; any other
+ * error unchanged.
  */
 export function diskError(error: unknown, path: string): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;

@@ -8,8 +8,9 @@ import type { Sqlite } from "./sqlite.ts";
 const probeBytes = 8_192;
 
 /**
- * Writes what a run writes: a row of a run's size, which takes the place of the one before, and a file beside the images. The new row is written
- * before the old one goes, so that it needs pages of its own, as a run does.
+ * Writes what a run writes: a row of a run's size, which takes the place of the one before, and a
+ * file beside the images. The new row is written before the old one goes, so that it needs pages of
+ * its own, as a run does.
  */
 export function embeddedProbe(sqlite: Sqlite, dataDir: string): StorageProbe {
   const path = join(dataDir, "images", ".probe");

@@ -20,7 +20,10 @@ import { sqliteWebhooks } from "./sqlite-webhooks.ts";
 import type { Store } from "./store.ts";
 import { systemFault } from "./system-fault.ts";
 
-/** The store in the data folder: SQLite and files. Several processes of one machine may share it. Throws AppError SETTING_INVALID, INTERNAL. */
+/**
+ * The store in the data folder: SQLite and files. Several processes of one machine may share it.
+ * Throws AppError SETTING_INVALID, INTERNAL.
+ */
 export function openEmbedded(
   { dataDir, publicUrl }: Config,
   { secret, clock }: { secret: string; clock: Clock },

@@ -8,9 +8,10 @@ import { fileOf, imageFileIn, imageIn } from "./image-file.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 
 /**
- * Images and uploads: bytes in files under `folder`, all else in SQLite. Bytes are on the disk before the record that promises them, and
- * a path is made only from ids that a record vouches for. Each file has a name of its own, so that deleting one never meets another
- * that was stored again meanwhile.
+ * Images and uploads: bytes in files under `folder`, all else in SQLite. Bytes are on the disk
+ * before the record that promises them, and a path is made only from ids that a record vouches for.
+ * Each file has a name of its own, so that deleting one never meets another that was stored again
+ * meanwhile.
  */
 export function fileImages(
   sqlite: Sqlite,
@@ -121,7 +122,10 @@ const isAdmitted = `(key_id IS NULL OR EXISTS (
   WHERE api_keys.id = uploads.key_id AND api_keys.revoked_at IS NULL
     AND (api_keys.expires_at IS NULL OR api_keys.expires_at > ?2) AND tenants.disabled_at IS NULL))`;
 
-/** Passes the bytes on while they are what was announced. The last check comes before the file gets its name, so nothing else is kept. */
+/**
+ * Passes the bytes on while they are what was announced. The last check comes before the file gets
+ * its name, so nothing else is kept.
+ */
 async function* asAnnounced(
   upload: Upload,
   body: AsyncIterable<Uint8Array>,

@@ -9,8 +9,8 @@ const recorded = ["images", "uploads"];
 const database = ["vedere.db", "vedere.db-wal", "vedere.db-shm"];
 
 /**
- * What lies in a data folder beside the database and the files that it names, which are looked through for drafts by
- * their names alone.
+ * What lies in a data folder beside the database and the files that it names, which are looked
+ * through for drafts by their names alone.
  */
 export async function measureFolder(
   dataDir: string,
@@ -71,7 +71,10 @@ async function bytesBelow(path: string, hasTime: Patience): Promise<number> {
   return bytes;
 }
 
-/** The paths of files in a folder and those in it, or of the file itself; none for what has gone meanwhile. */
+/**
+ * The paths of files in a folder and those in it, or of the file itself; none for what has gone
+ * meanwhile.
+ */
 async function* filesBelow(path: string, hasTime: Patience): AsyncGenerator<string> {
   const folders = [path];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {

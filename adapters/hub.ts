@@ -39,7 +39,10 @@ export interface HubFile {
   readonly digest: { readonly algorithm: "sha256" | "git-sha1"; readonly hex: string };
 }
 
-/** Lists the files of a repository, with the branch or tag resolved to its commit first. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE. */
+/**
+ * Lists the files of a repository, with the branch or tag resolved to its commit first. Throws
+ * AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE.
+ */
 export async function openSnapshot(
   hub: HubAccess,
   repository: string,
@@ -68,9 +71,10 @@ export async function openSnapshot(
 }
 
 /**
- * Fetches one file of a snapshot into a folder. It grows as `<file>.part`, is checked against the hub's digest, and only then takes its
- * name; an interrupted download goes on where it stopped. `onBytes` counts bytes up, those of an earlier attempt included.
- * Throws AppError MODEL_UNAVAILABLE.
+ * Fetches one file of a snapshot into a folder. It grows as `<file>.part`, is checked against the
+ * hub's digest, and only then takes its name; an interrupted download goes on where it stopped.
+ * `onBytes` counts bytes up, those of an earlier attempt included. Throws AppError
+ * MODEL_UNAVAILABLE.
  */
 export async function fetchFile(
   hub: HubAccess,
@@ -97,8 +101,8 @@ export async function fetchFile(
     for (let have = await sizeOf(part); have < file.sizeBytes; ) {
       const broken = await append(blob.slice(have), part, onBytes);
       const now = await sizeOf(part);
-      // A connection that brought something is taken up again at once. What it brought may be lost where it breaks: several that brought
-      // nothing are a fault to tell.
+      // A connection that brought something is taken up again at once. What it brought may be lost
+      // where it breaks: several that brought nothing are a fault to tell.
       emptyHanded = now === have ? emptyHanded + 1 : 0;
       if (emptyHanded === emptyHandedMax)
         throw broken?.error ?? new TypeError("the server sent nothing");
@@ -111,7 +115,10 @@ export async function fetchFile(
 
 const emptyHandedMax = 3;
 
-/** Adds what comes to a file. Returns what broke the connection, if anything; throws AppError where the disk refuses. */
+/**
+ * Adds what comes to a file. Returns what broke the connection, if anything; throws AppError where
+ * the disk refuses.
+ */
 async function append(
   blob: Blob,
   file: string,
@@ -201,7 +208,9 @@ interface Access {
   readonly accessToken?: string;
 }
 
-/** Node's own fetch knows no proxies before Node 24. A range that is asked for must be what comes. */
+/**
+ * Node's own fetch knows no proxies before Node 24. A range that is asked for must be what comes.
+ */
 function fetchVia(dispatcher: EnvHttpProxyAgent): typeof fetch {
   const fetchChecked = async (...[input, init]: Parameters<typeof fetchThrough>) => {
     const response = await fetchThrough(input, { ...init, dispatcher });

@@ -2,7 +2,10 @@ import { join } from "node:path";
 import type { StoredImage } from "../core/run.ts";
 import { type Row, text } from "./sqlite.ts";
 
-/** An image's file below the data folder, as the first releases named it; newer names have a part more. */
+/**
+ * An image's file below the data folder, as the first releases named it; newer names have a part
+ * more.
+ */
 export function fileOf(tenantId: string, { id, sha256 }: StoredImage): string {
   return join("images", tenantId, sha256.slice(0, 2), id);
 }

@@ -6,8 +6,9 @@ import { imageFileIn } from "./image-file.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 /**
- * Deletes what processes that were killed left in `images` and `uploads`: drafts, and files that no record names, a day after they
- * were written. Looks at its first call and then once a day; a file is written and recorded within a day.
+ * Deletes what processes that were killed left in `images` and `uploads`: drafts, and files that no
+ * record names, a day after they were written. Looks at its first call and then once a day; a file
+ * is written and recorded within a day.
  */
 export function openLeftovers(sqlite: Sqlite, clock: Clock, folder: string): () => Promise<number> {
   let lookedAt = Number.NEGATIVE_INFINITY;

@@ -9,7 +9,10 @@ import {
 import type { QueueDepth } from "../core/ports.ts";
 import type { RunWork } from "../core/run-work.ts";
 
-/** What a gateway counts, in Prometheus' terms. No label names a tenant: what one does is none of another's business. */
+/**
+ * What a gateway counts, in Prometheus' terms. No label names a tenant: what one does is none of
+ * another's business.
+ */
 export interface GatewayMetrics {
   request(request: { readonly path: string; readonly status: number; readonly ms: number }): void;
   /** One image at the door: how it ended, from when it came to the decoders. */
@@ -24,7 +27,10 @@ export interface GatewayMetrics {
 /** What a worker counts. */
 export interface WorkerMetrics {
   run(run: RunWork & { readonly status: string; readonly ms: number }): void;
-  /** One batch of answers: how many rows (beams of all its prompts) it took through the decoder together. */
+  /**
+   * One batch of answers: how many rows (beams of all its prompts) it took through the decoder
+   * together.
+   */
   batch(rows: number): void;
   values(): Promise<MetricObject[]>;
 }

@@ -24,7 +24,10 @@ export interface FolderState {
   readonly changedAt: number;
 }
 
-/** Looks at a folder without reading its files; null where it is no model's: a download in progress, or anything else. */
+/**
+ * Looks at a folder without reading its files; null where it is no model's: a download in progress,
+ * or anything else.
+ */
 export async function lookAt(folder: string): Promise<FolderState | null> {
   try {
     const inner = await readdir(join(folder, "onnx")).catch(noneWhereMissing);
@@ -44,7 +47,10 @@ export async function lookAt(folder: string): Promise<FolderState | null> {
   }
 }
 
-/** Reads what a folder says about its model. Never throws: what is wrong with it is its `fault`, with paths relative to the folder. */
+/**
+ * Reads what a folder says about its model. Never throws: what is wrong with it is its `fault`,
+ * with paths relative to the folder.
+ */
 export async function readModelFolder(
   state: FolderState,
   wish: PrecisionWish,
@@ -61,7 +67,8 @@ export async function readModelFolder(
     id,
     description: manifest?.description ?? `Florence-2 from the folder ${name}.`,
     revision: manifest?.revision ?? "unknown",
-    // Only fine-tunes have learned to answer questions; by the publishers' custom their names end with -ft.
+    // Only fine-tunes have learned to answer questions; by the publishers' custom their names end
+    // with -ft.
     tasks:
       manifest?.tasks ??
       visionTasks.map((task) => task.name).filter((task) => task !== "ASK" || id.endsWith("-ft")),
@@ -109,7 +116,10 @@ async function orFault<Value>(
   }
 }
 
-/** What can be seen without opening the files: a copy in progress, or a build that did not pass its own test. */
+/**
+ * What can be seen without opening the files: a copy in progress, or a build that did not pass its
+ * own test.
+ */
 function faultOf(sizes: FolderState["files"], manifest: Manifest | null): string | null {
   const needed = [
     "config.json",

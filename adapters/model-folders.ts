@@ -40,12 +40,16 @@ export function modelPlaces(
   };
 }
 
-/** So long may a listing be old: looking at every folder takes a millisecond or two, which requests need not pay each. */
+/**
+ * So long may a listing be old: looking at every folder takes a millisecond or two, which requests
+ * need not pay each.
+ */
 const lookEveryMs = 1_000;
 
 /**
- * The models in folders, pulled ones by id, then the embedded one; folders that come, change and go are seen. The default is the chosen
- * model, else the first that has no fault. One broken folder leaves the others alone: it is listed with its fault.
+ * The models in folders, pulled ones by id, then the embedded one; folders that come, change and go
+ * are seen. The default is the chosen model, else the first that has no fault. One broken folder
+ * leaves the others alone: it is listed with its fault.
  */
 export function openModels(
   places: ModelPlaces,
@@ -91,7 +95,10 @@ export function openModels(
   };
 }
 
-/** The default model. Throws AppError: MODEL_NOT_FOUND where it or any model is missing, MODEL_UNAVAILABLE where the chosen one cannot be run. */
+/**
+ * The default model. Throws AppError: MODEL_NOT_FOUND where it or any model is missing,
+ * MODEL_UNAVAILABLE where the chosen one cannot be run.
+ */
 export async function requireDefault(models: Models, places: ModelPlaces): Promise<ModelInfo> {
   const all = await models.list({ isFresh: true });
   if (places.chosen !== null) return resolveModel(all, places.chosen);
@@ -110,7 +117,10 @@ async function foldersIn(place: string): Promise<string[]> {
   return names.filter((name) => !name.startsWith(".")).map((name) => join(place, name));
 }
 
-/** Id and revision are a model's identity: of two folders that claim the same one, the first is served. */
+/**
+ * Id and revision are a model's identity: of two folders that claim the same one, the first is
+ * served.
+ */
 function withoutTwins(models: readonly FolderModel[]): FolderModel[] {
   return models.map((model, i) => {
     const twin = models

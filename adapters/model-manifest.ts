@@ -30,7 +30,10 @@ export interface ManifestFile {
 
 type Nullable<Type> = { readonly [Field in keyof Type]: Type[Field] | null };
 
-/** The manifest of a model's folder, null where it has none. Throws AppError MODEL_UNAVAILABLE as `parseManifest` does. */
+/**
+ * The manifest of a model's folder, null where it has none. Throws AppError MODEL_UNAVAILABLE as
+ * `parseManifest` does.
+ */
 export async function readManifest(folder: string): Promise<Manifest | null> {
   const file = join(folder, manifestFile);
   try {
@@ -42,8 +45,9 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
 }
 
 /**
- * Reads the text of a vedere.json. `precision` is one name, or an object with a name for each graph, which becomes the list `graph=name,…`.
- * Throws AppError MODEL_UNAVAILABLE, naming the file and the field.
+ * Reads the text of a vedere.json. `precision` is one name, or an object with a name for each
+ * graph, which becomes the list `graph=name,…`. Throws AppError MODEL_UNAVAILABLE, naming the file
+ * and the field.
  */
 export function parseManifest(content: string, file: string): Manifest {
   const fault = (what: string) =>

@@ -9,13 +9,19 @@ import { precisionText } from "./model-manifest.ts";
 
 /** Which precision to run where a folder holds several. */
 export interface PrecisionWish {
-  /** The operators' word, the preferred one first; null leaves it to the model and the execution provider. */
+  /**
+   * The operators' word, the preferred one first; null leaves it to the model and the execution
+   * provider.
+   */
   readonly precisions: readonly Precision[] | null;
   /** The execution provider that is tried first. */
   readonly executionProvider: string;
 }
 
-/** GPUs compute in float16 at twice the speed of float32; the CPU widens float16 at every step, but has instructions for int8. */
+/**
+ * GPUs compute in float16 at twice the speed of float32; the CPU widens float16 at every step, but
+ * has instructions for int8.
+ */
 const gpuOrder: readonly Precision[] = [
   "fp16",
   "fp32",
@@ -39,9 +45,11 @@ const cpuOrder: readonly Precision[] = [
 const gpuProviders: readonly string[] = ["cuda", "tensorrt"];
 
 /**
- * The precision to run, out of those that the names of the files in onnx/ offer: what operators wish, else what the manifest says, else what
- * suits the execution provider. One name where all graphs have it, else `graph=name,…`. A wish that the folder does not hold whole is passed
- * over, as is one against a manifest that names a precision for each graph. Throws AppError MODEL_UNAVAILABLE where a graph is missing.
+ * The precision to run, out of those that the names of the files in onnx/ offer: what operators
+ * wish, else what the manifest says, else what suits the execution provider. One name where all
+ * graphs have it, else `graph=name,…`. A wish that the folder does not hold whole is passed over,
+ * as is one against a manifest that names a precision for each graph. Throws AppError
+ * MODEL_UNAVAILABLE where a graph is missing.
  */
 export function choosePrecision(
   files: readonly string[],

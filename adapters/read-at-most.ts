@@ -1,4 +1,7 @@
-/** Reads something, and for `everyMs` gives the same again to whoever does not ask for it fresh. What failed is read again at once. */
+/**
+ * Reads something, and for `everyMs` gives the same again to whoever does not ask for it fresh.
+ * What failed is read again at once.
+ */
 export function readAtMost<Value>(
   everyMs: number,
   read: () => Promise<Value>,

@@ -17,10 +17,11 @@ export interface Restored {
 }
 
 /**
- * Puts a backup into a data folder. All files are copied beside and compared with the manifest before anything of the
- * folder is touched; the database takes its place last. With `force`, what is there is moved into a folder of its own
- * inside (the folder itself may be a mount). Throws AppError INVALID: no backup, a file of it missing or changed, a
- * newer release's, the folder not empty, or a service at work on it; INTERNAL from the disk.
+ * Puts a backup into a data folder. All files are copied beside and compared with the manifest
+ * before anything of the folder is touched; the database takes its place last. With `force`, what
+ * is there is moved into a folder of its own inside (the folder itself may be a mount). Throws
+ * AppError INVALID: no backup, a file of it missing or changed, a newer release's, the folder not
+ * empty, or a service at work on it; INTERNAL from the disk.
  */
 export async function restore(given: {
   backup: string;
@@ -76,9 +77,10 @@ function notEmpty(dataDir: string): AppError {
 }
 
 /**
- * A database leaves write-ahead logging only while no other connection is open, so this finds every process that has
- * it open, and tidies up otherwise (https://sqlite.org/pragma.html#pragma_journal_mode). A file that is no sound
- * database any more cannot be asked.
+ * A database leaves write-ahead logging only while no other connection is open, so this finds every
+ * process that has it open, and tidies up otherwise
+ * (https://sqlite.org/pragma.html#pragma_journal_mode). A file that is no sound database any more
+ * cannot be asked.
  */
 function requireIdle(dataDir: string): void {
   if (!hasData(dataDir)) return;
@@ -97,7 +99,10 @@ function requireIdle(dataDir: string): void {
   }
 }
 
-/** Throws AppError INVALID with all files that are missing or changed (ten are named), and copies the others. */
+/**
+ * Throws AppError INVALID with all files that are missing or changed (ten are named), and copies
+ * the others.
+ */
 async function copyVerified(backup: string, draft: string, { files }: BackupManifest) {
   const faults: string[] = [];
   for (const file of files) {

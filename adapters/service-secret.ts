@@ -5,8 +5,9 @@ import { AppError } from "../core/errors.ts";
 import { createFileDurably, diskError } from "./disk.ts";
 
 /**
- * The service's secret, 32 random bytes in hexadecimal: made at the first start and kept in DIR/secret.key, readable by the service's
- * user alone. Of several processes that start at once, all get the same. Throws AppError SETTING_INVALID where the file holds something else.
+ * The service's secret, 32 random bytes in hexadecimal: made at the first start and kept in
+ * DIR/secret.key, readable by the service's user alone. Of several processes that start at once,
+ * all get the same. Throws AppError SETTING_INVALID where the file holds something else.
  */
 export async function serviceSecret(dataDir: string): Promise<string> {
   const path = join(dataDir, "secret.key");

@@ -1,6 +1,8 @@
 import ipaddr from "ipaddr.js";
 
-/** A kind of value: how it is read (undefined: it is none of this kind), and in words what is one. */
+/**
+ * A kind of value: how it is read (undefined: it is none of this kind), and in words what is one.
+ */
 export interface Kind<Value> {
   readonly allowed: string;
   parse(text: string): Value | undefined;

@@ -31,7 +31,10 @@ export function sqliteAudit(sqlite: Sqlite): Audit {
   };
 }
 
-/** Makes a change and its entry in one transaction; no entry where nothing changed. Gives how many rows changed. */
+/**
+ * Makes a change and its entry in one transaction; no entry where nothing changed. Gives how many
+ * rows changed.
+ */
 export function changeAudited(
   sqlite: Sqlite,
   change: () => number,
@@ -59,8 +62,8 @@ function valuesOf(entry: AuditEntry) {
 }
 
 /**
- * Adds an entry to a database file without bringing its tables up to date: nothing happens if it is of
- * a release without an audit log. Throws AppError INTERNAL where it cannot be written.
+ * Adds an entry to a database file without bringing its tables up to date: nothing happens if it is
+ * of a release without an audit log. Throws AppError INTERNAL where it cannot be written.
  */
 export function appendToDatabase(path: string, entry: AuditEntry): void {
   const db = connectTo(path);
@@ -74,7 +77,9 @@ export function appendToDatabase(path: string, entry: AuditEntry): void {
   }
 }
 
-/** One bound alone is where SQLite begins to read; a second one, it would look for entry by entry. */
+/**
+ * One bound alone is where SQLite begins to read; a second one, it would look for entry by entry.
+ */
 function earlierOf(place: Place, to: number | null): Place {
   return to !== null && to <= place.createdAt ? { createdAt: to, id: "" } : place;
 }

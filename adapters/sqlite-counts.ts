@@ -2,7 +2,10 @@ import type Database from "libsql";
 import { integer, isRow, type Row, text } from "./sqlite.ts";
 import type { Counted, Patience } from "./storage-report.ts";
 
-/** Rows that one statement looks at: a few milliseconds, so that no reader holds the write-ahead log back. */
+/**
+ * Rows that one statement looks at: a few milliseconds, so that no reader holds the write-ahead log
+ * back.
+ */
 const rowsAtOnce = 5_000;
 
 /** A tenant's images, with the bytes of their files, by tenant. */

@@ -6,11 +6,12 @@ import type { TaskName } from "../schema/task.ts";
 import { integer, type Row, type Sqlite, text } from "./sqlite.ts";
 
 /**
- * The ledger in SQLite, a row for each charged task, and its sums by minute, hour, day and month of UTC. A trigger
- * of the table adds each row to its sums, so both are one write, whoever makes it.
+ * The ledger in SQLite, a row for each charged task, and its sums by minute, hour, day and month of
+ * UTC. A trigger of the table adds each row to its sums, so both are one write, whoever makes it.
  *
- * Rows may be deleted once they are old: no trigger follows, and the sums stay the truth for whole minutes. A span
- * that cuts a minute whose rows are gone misses that piece of a minute, at either end.
+ * Rows may be deleted once they are old: no trigger follows, and the sums stay the truth for whole
+ * minutes. A span that cuts a minute whose rows are gone misses that piece of a minute, at either
+ * end.
  */
 export function writeCharge(
   sqlite: Sqlite,
@@ -23,7 +24,10 @@ export function writeCharge(
   );
 }
 
-/** What was used in a span: exactly the sum of the ledger's rows in it, read from as few sums as there can be. */
+/**
+ * What was used in a span: exactly the sum of the ledger's rows in it, read from as few sums as
+ * there can be.
+ */
 export function readUsage(
   sqlite: Sqlite,
   tenantId: string,

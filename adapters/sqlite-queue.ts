@@ -3,9 +3,15 @@ import type { Clock, Lease, Queue } from "../core/ports.ts";
 import type { Bell } from "./bell.ts";
 import { integer, type Sqlite, text } from "./sqlite.ts";
 
-/** A queue in SQLite. A message is in flight while its `visible_at` lies ahead; a lease is that time and the receipt of its delivery. */
+/**
+ * A queue in SQLite. A message is in flight while its `visible_at` lies ahead; a lease is that time
+ * and the receipt of its delivery.
+ */
 export function sqliteQueue(sqlite: Sqlite, bell: Bell, clock: Clock): Queue {
-  /** Another process's claim waits for the write lock of this one; where nothing is visible, nobody waits. */
+  /**
+   * Another process's claim waits for the write lock of this one; where nothing is visible, nobody
+   * waits.
+   */
   const claim = (max: number, leaseMs: number, except: readonly string[]): Lease[] => {
     const now = clock.now();
     if (!sqlite.first(`${nextInTurn} SELECT id FROM next`, now, JSON.stringify(except))) return [];
@@ -99,9 +105,10 @@ const topic = "queue";
 const held = "receipt = ?1 AND visible_at > ?2";
 
 /**
- * The message that comes next at the time ?1: of the tenant with the fewest in flight, and among equals the one that waits longest; of none of
- * the tenants in ?2, a JSON array. The recursion steps from tenant to tenant in the index: the cost grows with the tenants that have messages,
- * not with the messages.
+ * The message that comes next at the time ?1: of the tenant with the fewest in flight, and among
+ * equals the one that waits longest; of none of the tenants in ?2, a JSON array. The recursion
+ * steps from tenant to tenant in the index: the cost grows with the tenants that have messages, not
+ * with the messages.
  */
 const nextInTurn = `
   WITH RECURSIVE tenant (id) AS (

@@ -5,8 +5,8 @@ import { imageFileIn } from "./image-file.ts";
 import { type Sqlite, text } from "./sqlite.ts";
 
 /**
- * Removes a run with its event, deliveries, dead letters and, if no other run has it, its image; its charges stay. Part of a transaction.
- * Null if there is no such run.
+ * Removes a run with its event, deliveries, dead letters and, if no other run has it, its image;
+ * its charges stay. Part of a transaction. Null if there is no such run.
  */
 export function removeRun(
   sqlite: Sqlite,
@@ -56,7 +56,10 @@ interface ImageToRemove {
   readonly now: number;
 }
 
-/** Removes an image's record, and hands its file to whoever sweeps. Part of a transaction. Gives how many were removed. */
+/**
+ * Removes an image's record, and hands its file to whoever sweeps. Part of a transaction. Gives how
+ * many were removed.
+ */
 export function removeImage(sqlite: Sqlite, { tenantId, imageId, now }: ImageToRemove): number {
   const row = sqlite.first(
     "DELETE FROM images WHERE tenant_id = ? AND id = ? RETURNING data, file",
@@ -77,7 +80,10 @@ export function removeFile(sqlite: Sqlite, path: string): void {
   sqlite.run("INSERT OR IGNORE INTO removed_files (path) VALUES (?)", path);
 }
 
-/** For a run that is about to be stored, in its transaction. False if its image was deleted meanwhile. */
+/**
+ * For a run that is about to be stored, in its transaction. False if its image was deleted
+ * meanwhile.
+ */
 export function takeImage(sqlite: Sqlite, { tenantId, image }: Run): boolean {
   const isGone = sqlite.first(
     "SELECT 1 FROM removed_images WHERE tenant_id = ? AND id = ?",

@@ -17,7 +17,9 @@ const stepRowsMax = 100;
 /** No request takes longer between finding an image and storing its run. */
 const removedKeptMs = dayMs;
 
-/** Deletes from SQLite and the data folder: records first, in short transactions, then their files. */
+/**
+ * Deletes from SQLite and the data folder: records first, in short transactions, then their files.
+ */
 export function sqliteRetention(
   { sqlite, bell }: { sqlite: Sqlite; bell: Bell },
   clock: Clock,

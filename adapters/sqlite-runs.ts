@@ -180,7 +180,10 @@ export function topicOfRun(runId: string): string {
   return `run ${runId}`;
 }
 
-/** The record as this program wrote it; its shape is the business of the migrations, not of every read. */
+/**
+ * The record as this program wrote it; its shape is the business of the migrations, not of every
+ * read.
+ */
 function runIn(row: Row): Run {
   const run: Run = JSON.parse(text(row, "data"));
   return run;

@@ -1,6 +1,7 @@
 /**
- * The tables, as steps from an empty file: PRAGMA user_version counts the steps taken. A released step is never edited; a change is a
- * new one. Times are milliseconds since 1970; `data` is the record as JSON, and the columns beside it are what queries need.
+ * The tables, as steps from an empty file: PRAGMA user_version counts the steps taken. A released
+ * step is never edited; a change is a new one. Times are milliseconds since 1970; `data` is the
+ * record as JSON, and the columns beside it are what queries need.
  */
 export const migrations: readonly string[] = [
   `

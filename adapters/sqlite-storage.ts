@@ -18,8 +18,9 @@ export const tableGroups: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What each group of tables takes, by its pages (https://sqlite.org/dbstat.html), the largest first. A page is looked at
- * after the other, so that it ends with the time; other processes read and write meanwhile.
+ * What each group of tables takes, by its pages (https://sqlite.org/dbstat.html), the largest
+ * first. A page is looked at after the other, so that it ends with the time; other processes read
+ * and write meanwhile.
  */
 export function measureTables(db: Database.Database, hasTime: Patience): StorageGroup[] {
   const groupOf = new Map(

@@ -12,8 +12,9 @@ interface Kind {
 }
 
 /**
- * Deletes some of all that a tenant has, the first kind first, in one transaction that takes no further record after `msMax`; and
- * adds it to the tenant's deletion. Sums of usage and the audit log stay. False if nothing was left.
+ * Deletes some of all that a tenant has, the first kind first, in one transaction that takes no
+ * further record after `msMax`; and adds it to the tenant's deletion. Sums of usage and the audit
+ * log stay. False if nothing was left.
  */
 export function eraseFromTenant(
   sqlite: Sqlite,

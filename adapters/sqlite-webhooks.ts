@@ -106,7 +106,8 @@ export function sqliteWebhooks(sqlite: Sqlite, bell: Bell, clock: Clock): Webhoo
     },
     async deliveries(tenantId, { first, after, endpointId, runId, status }) {
       const from = placeBehind(after);
-      // Only the filters that are given stand in the statement, so that each set of them has its index.
+      // Only the filters that are given stand in the statement, so that each set of them has its
+      // index.
       const filters = Object.entries({ run_id: runId, endpoint_id: endpointId, status }).flatMap(
         ([column, value]) => (value === null ? [] : [{ column, value }]),
       );
@@ -150,7 +151,10 @@ function runIdOf({ subject }: WebhookEvent): string | null {
   return "runId" in subject ? subject.runId : null;
 }
 
-/** The record as this program wrote it; its shape is the business of the migrations, not of every read. */
+/**
+ * The record as this program wrote it; its shape is the business of the migrations, not of every
+ * read.
+ */
 function recordIn<Stored>(row: Row): Stored {
   const stored: Stored = JSON.parse(text(row, "data"));
   return stored;

@@ -11,27 +11,34 @@ const busyTimeoutMs = 10_000;
 export type Row = Readonly<Record<string, unknown>>;
 type Value = string | number | null;
 
-/** A database, reduced to what the adapters do with it. Statements are prepared once; placeholders are `?` or `?1`. */
+/**
+ * A database, reduced to what the adapters do with it. Statements are prepared once; placeholders
+ * are `?` or `?1`.
+ */
 export interface Sqlite {
   /** How many rows a statement changed. */
   run(sql: string, ...values: Value[]): number;
   first(sql: string, ...values: Value[]): Row | null;
   all(sql: string, ...values: Value[]): Row[];
-  /** Runs `work` as one transaction that holds the write lock from its start, so that what it reads stays true until it commits. */
+  /**
+   * Runs `work` as one transaction that holds the write lock from its start, so that what it reads
+   * stays true until it commits.
+   */
   write<T>(work: () => T): T;
   close(): void;
 }
 
 /**
- * Marks a file as Vedere's in its header ("VDER"); files of 0.1.0 have 0 there and are known by their tables.
- * https://sqlite.org/pragma.html#pragma_application_id
+ * Marks a file as Vedere's in its header ("VDER"); files of 0.1.0 have 0 there and are known by
+ * their tables. https://sqlite.org/pragma.html#pragma_application_id
  */
 const applicationId = 0x56444552;
 
 /**
- * Opens a database file, or ":memory:", and brings its tables up to date; any number of processes may do so at
- * once. Throws AppError STORE_UNAVAILABLE if the disk is full or read-only; INTERNAL if the file is damaged, locked or no database;
- * SETTING_INVALID if a newer release or another program wrote the file. A file that is refused stays as it is.
+ * Opens a database file, or ":memory:", and brings its tables up to date; any number of processes
+ * may do so at once. Throws AppError STORE_UNAVAILABLE if the disk is full or read-only; INTERNAL
+ * if the file is damaged, locked or no database; SETTING_INVALID if a newer release or another
+ * program wrote the file. A file that is refused stays as it is.
  */
 export function openSqlite(path: string): Sqlite {
   const guard = <T>(work: () => T): T => {
@@ -77,8 +84,9 @@ export function openSqlite(path: string): Sqlite {
       requireOurs(db, path);
       requireWhole(db, path);
       db.exec("PRAGMA journal_mode = WAL");
-      // With NORMAL, the last commits before a power loss can be gone: a run whose id a client holds would never have been. FULL costs one
-      // fsync a commit, about a millisecond, against the seconds that a run takes.
+      // With NORMAL, the last commits before a power loss can be gone: a run whose id a client
+      // holds would never have been. FULL costs one fsync a commit, about a millisecond, against
+      // the seconds that a run takes.
       db.exec("PRAGMA synchronous = FULL");
     });
     migrate(sqlite, path, (sql) => db.exec(sql));
@@ -103,7 +111,10 @@ export function integer(row: Row, column: string): number {
   return value;
 }
 
-/** The write lock is taken before the version is read: of several processes that start at once, one migrates and the others find it done. */
+/**
+ * The write lock is taken before the version is read: of several processes that start at once, one
+ * migrates and the others find it done.
+ */
 function migrate(sqlite: Sqlite, path: string, exec: (sql: string) => void): void {
   sqlite.write(() => {
     const row = sqlite.first("PRAGMA user_version");
@@ -137,7 +148,10 @@ export function connectTo(path: string): Database.Database {
   }
 }
 
-/** One statement reads all of it, so that another process that makes the tables meanwhile is seen before or after. */
+/**
+ * One statement reads all of it, so that another process that makes the tables meanwhile is seen
+ * before or after.
+ */
 const identity = `SELECT
   (SELECT application_id FROM pragma_application_id) AS application,
   (SELECT user_version FROM pragma_user_version) AS version,
@@ -145,7 +159,10 @@ const identity = `SELECT
   (SELECT count(*) FROM sqlite_schema WHERE type = 'table'
     AND name IN ('tenants', 'api_keys', 'runs', 'messages', 'images')) AS known`;
 
-/** Throws AppError SETTING_INVALID if another program made the file: its tables must not be mixed with ours. */
+/**
+ * Throws AppError SETTING_INVALID if another program made the file: its tables must not be mixed
+ * with ours.
+ */
 export function requireOurs(db: Database.Database, path: string): void {
   const row = db.prepare(identity).get();
   if (!isRow(row)) throw new TypeError("A row was expected.");
@@ -160,8 +177,8 @@ export function requireOurs(db: Database.Database, path: string): void {
 }
 
 /**
- * Throws AppError INTERNAL if the file is shorter than its header says. While a write-ahead log is there, pages may
- * lie in it alone.
+ * Throws AppError INTERNAL if the file is shorter than its header says. While a write-ahead log is
+ * there, pages may lie in it alone.
  */
 function requireWhole(db: Database.Database, path: string): void {
   const file = statSync(path, { throwIfNoEntry: false });

@@ -19,7 +19,9 @@ export interface StorageReport {
   readonly uploads: Counted;
   /** Files that were being written when a process ended, or are being written now. */
   readonly drafts: Counted;
-  /** Pulled and built ones; `name` is id@revision, or the folder's name if nothing in it says more. */
+  /**
+   * Pulled and built ones; `name` is id@revision, or the folder's name if nothing in it says more.
+   */
   readonly models: readonly StorageGroup[];
   /** Backups that lie in the data folder, and what `vedere restore` moved aside there. */
   readonly backups: readonly StorageGroup[];

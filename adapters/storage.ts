@@ -12,8 +12,9 @@ import { measureTables, unusedBytes } from "./sqlite-storage.ts";
 import type { Counted, Patience, StorageReport } from "./storage-report.ts";
 
 /**
- * What a data folder takes, whether services work on it or not. Nothing is written, and writers never wait: statements are
- * short, or end with the time. Throws AppError INVALID if there is no database, INTERNAL from the disk.
+ * What a data folder takes, whether services work on it or not. Nothing is written, and writers
+ * never wait: statements are short, or end with the time. Throws AppError INVALID if there is no
+ * database, INTERNAL from the disk.
  */
 export async function measureStorage(given: {
   readonly dataDir: string;

@@ -5,7 +5,10 @@ import { AppError } from "../core/errors.ts";
 import { noTracing, type SpanAttributes, type SpanOptions, type Tracing } from "../core/tracing.ts";
 
 export interface TracingSetup {
-  /** Where a collector takes OTLP over HTTP, without `/v1/traces`; null: nothing is traced, and nothing of OpenTelemetry is loaded. */
+  /**
+   * Where a collector takes OTLP over HTTP, without `/v1/traces`; null: nothing is traced, and
+   * nothing of OpenTelemetry is loaded.
+   */
   readonly endpoint: string | null;
   /** Whose spans these are; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES may say otherwise. */
   readonly serviceName: string;
@@ -15,10 +18,16 @@ export interface TracingSetup {
   readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
-/** One request to the collector may take so long, with its retries; and so may the last one, when the service stops. */
+/**
+ * One request to the collector may take so long, with its retries; and so may the last one, when
+ * the service stops.
+ */
 const sendMsMax = 2_000;
 
-/** Traces to an OpenTelemetry collector, in batches and in the background. Nothing is patched, and nothing global is registered. */
+/**
+ * Traces to an OpenTelemetry collector, in batches and in the background. Nothing is patched, and
+ * nothing global is registered.
+ */
 export async function openTracing({
   endpoint,
   serviceName,
@@ -85,7 +94,10 @@ export async function openTracing({
   };
 }
 
-/** An exporter that tells when it begins to fail; and that, once it is to end, sends nothing more to a collector that fails. */
+/**
+ * An exporter that tells when it begins to fail; and that, once it is to end, sends nothing more to
+ * a collector that fails.
+ */
 function watchOver(exporter: SpanExporter, warn: (reason: string) => void) {
   let isFailing = false;
   let isEnding = false;
@@ -110,7 +122,10 @@ function watchOver(exporter: SpanExporter, warn: (reason: string) => void) {
   };
 }
 
-/** What a W3C traceparent names (https://www.w3.org/TR/trace-context/#traceparent-header); null where it is none. */
+/**
+ * What a W3C traceparent names (https://www.w3.org/TR/trace-context/#traceparent-header); null
+ * where it is none.
+ */
 function readTraceparent(text: string): SpanContext | null {
   const form =
     /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(-.*)?$/;

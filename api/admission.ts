@@ -9,7 +9,9 @@ const lookHoldsMs = 1_000;
 
 /** The key or session of one request, for as long as the request takes. */
 export interface Admission {
-  /** Takes a place among the key's open subscriptions and long polls. Throws AppError RATE_LIMITED. */
+  /**
+   * Takes a place among the key's open subscriptions and long polls. Throws AppError RATE_LIMITED.
+   */
   openWait(): OpenWait;
   /** Reads the key again if the last look is a second old. Throws AppError UNAUTHENTICATED. */
   requireAdmitted(): Promise<void>;

@@ -15,7 +15,9 @@ const always: Readonly<Record<string, string>> = {
   "x-frame-options": "DENY",
 };
 
-/** A year: https://hstspreload.org asks for no less. Only https may send it (RFC 6797, section 7.2). */
+/**
+ * A year: https://hstspreload.org asks for no less. Only https may send it (RFC 6797, section 7.2).
+ */
 const onlyHttps = { "strict-transport-security": "max-age=31536000" };
 
 /** The headers of every answer of a service that is reached at `publicUrl`. */

@@ -4,7 +4,10 @@ import type { Run } from "../core/run.ts";
 import { limitText } from "../core/tenant-limits.ts";
 import type { RequestContext } from "./context.ts";
 
-/** The state of the fuller-drawn of the tenant's and the key's token buckets; null where there is no limit. */
+/**
+ * The state of the fuller-drawn of the tenant's and the key's token buckets; null where there is no
+ * limit.
+ */
 export interface RateLimit {
   readonly capacity: number;
   readonly remaining: number;
@@ -13,8 +16,9 @@ export interface RateLimit {
 }
 
 /**
- * Pays for a run before it is taken. Throws AppError, with the time to wait: QUEUE_FULL, QUOTA_EXCEEDED, RATE_LIMITED. Returns how to take the
- * payment back, where the run is not taken after all.
+ * Pays for a run before it is taken. Throws AppError, with the time to wait: QUEUE_FULL,
+ * QUOTA_EXCEEDED, RATE_LIMITED. Returns how to take the payment back, where the run is not taken
+ * after all.
  */
 export async function payFor(
   context: RequestContext,
@@ -57,7 +61,9 @@ export async function rateLimitOf(context: RequestContext): Promise<RateLimit | 
   return { capacity: size.capacity, remaining, restorePerSecond: size.perSecond, resetAt };
 }
 
-/** `extensions.cost` of a request that asked for runs; what is left is null where there is no limit. */
+/**
+ * `extensions.cost` of a request that asked for runs; what is left is null where there is no limit.
+ */
 export async function costOf(context: RequestContext) {
   const {
     remaining = null,

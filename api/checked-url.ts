@@ -4,8 +4,9 @@ import { specialRangeOf } from "./egress.ts";
 import { blocked, type EgressSettings, notPublic } from "./guarded-connector.ts";
 
 /**
- * A URL that may be dialled, as far as its text tells: scheme, port, credentials and literal address; a name's addresses are checked when it is
- * looked up. Throws AppError INVALID, SOURCE_BLOCKED.
+ * A URL that may be dialled, as far as its text tells: scheme, port, credentials and literal
+ * address; a name's addresses are checked when it is looked up. Throws AppError INVALID,
+ * SOURCE_BLOCKED.
  */
 export function checkedUrl(text: string, settings: Pick<EgressSettings, "allowPrivate">): URL {
   if (!URL.canParse(text))

@@ -5,8 +5,9 @@ import { limitText } from "../core/tenant-limits.ts";
 import type { RequestContext } from "./context.ts";
 
 /**
- * The model asked for, or the default, and the name under which the run keeps it: what the caller said, so that whatever it means when a worker
- * takes the run is what answers. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE, FORBIDDEN.
+ * The model asked for, or the default, and the name under which the run keeps it: what the caller
+ * said, so that whatever it means when a worker takes the run is what answers. Throws AppError
+ * MODEL_NOT_FOUND, MODEL_UNAVAILABLE, FORBIDDEN.
  */
 export async function chooseModel(
   context: RequestContext,
@@ -42,8 +43,8 @@ function requireAllowed({ work }: RequestContext, model: ModelInfo): void {
 }
 
 /**
- * Whether a name can mean no other model than an allowed one when the run starts. An alias, or an id of which one
- * revision is allowed, may lead elsewhere by then: such a run keeps the revision.
+ * Whether a name can mean no other model than an allowed one when the run starts. An alias, or an
+ * id of which one revision is allowed, may lead elsewhere by then: such a run keeps the revision.
  */
 function isAlwaysAllowed({ work }: RequestContext, { id, aliases }: ModelInfo, name: string) {
   const allowed = work.modelsAllowed;

@@ -1,8 +1,9 @@
 import ipaddr from "ipaddr.js";
 
 /**
- * The IP address of whoever sent a request: the peer's, or, where the peer is a trusted proxy, the last address of X-Forwarded-For that is none.
- * What stands before that one was written by the sender and is not believed.
+ * The IP address of whoever sent a request: the peer's, or, where the peer is a trusted proxy, the
+ * last address of X-Forwarded-For that is none. What stands before that one was written by the
+ * sender and is not believed.
  */
 export function clientAddress(
   { headers }: Request,

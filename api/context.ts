@@ -57,15 +57,19 @@ export interface RequestContext {
   readonly signal: AbortSignal;
   /** The key, for as long as the request takes. */
   readonly admission: Admission;
-  /** The models of the service, read once per request; anew, and from then on, where they are asked to be fresh. */
+  /**
+   * The models of the service, read once per request; anew, and from then on, where they are asked
+   * to be fresh.
+   */
   models(options?: { readonly isFresh: boolean }): Promise<readonly ModelInfo[]>;
   /** What the living workers say about them, read once per request. */
   workerReports(): Promise<readonly WorkerReport[]>;
 }
 
 /**
- * Whose key an Authorization header carries. Throws AppError UNAUTHENTICATED; a key that is unknown, has another secret or is revoked
- * is refused with the same words and after the same work; so is one that has expired, or whose tenant is disabled.
+ * Whose key an Authorization header carries. Throws AppError UNAUTHENTICATED; a key that is
+ * unknown, has another secret or is revoked is refused with the same words and after the same work;
+ * so is one that has expired, or whose tenant is disabled.
  */
 export async function authenticate(
   authorization: string | null,
@@ -89,7 +93,10 @@ export async function authenticate(
   };
 }
 
-/** Stands in for a key that does not exist, so that its absence takes as long to find out as a wrong secret. No secret has this hash. */
+/**
+ * Stands in for a key that does not exist, so that its absence takes as long to find out as a wrong
+ * secret. No secret has this hash.
+ */
 const nobody: ApiKey = {
   ...{ id: "", tenantId: "", name: "", scopes: [], createdAt: 0, expiresAt: 0, revokedAt: 0 },
   secretHash: "0".repeat(64),

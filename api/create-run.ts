@@ -25,8 +25,8 @@ export interface CreatedRun {
 }
 
 /**
- * Takes a run: checks the input, takes the image, stores and enqueues. Throws AppError, or an AggregateError of them where several things
- * are wrong, with paths from the input's place.
+ * Takes a run: checks the input, takes the image, stores and enqueues. Throws AppError, or an
+ * AggregateError of them where several things are wrong, with paths from the input's place.
  */
 export async function createRun(
   context: RequestContext,
@@ -64,7 +64,9 @@ export async function createRun(
   }
 }
 
-/** An image that is deleted while a run takes it is stored anew, unless others delete it each time. */
+/**
+ * An image that is deleted while a run takes it is stored anew, unless others delete it each time.
+ */
 const imageAttemptsMax = 3;
 
 function imageGone(): AppError {
@@ -81,7 +83,10 @@ interface Accepted extends Pick<Run, "image" | "model" | "tasks"> {
   readonly bytes: Uint8Array | null;
 }
 
-/** Stores the run, and sends its message. What follows of it, on other machines, is traced as part of this. */
+/**
+ * Stores the run, and sends its message. What follows of it, on other machines, is traced as part
+ * of this.
+ */
 function enqueue(context: RequestContext, accepted: Accepted) {
   const { tracing, traceparent: parent } = context;
   return tracing.span("run enqueue", { kind: "producer", parent }, async (span) => {
@@ -135,8 +140,8 @@ function replay(run: Run, isSameInput: boolean): CreatedRun {
 }
 
 /**
- * The run once it has finished, or as it is after `waitMs` or when nobody waits any more. Throws AppError UNAUTHENTICATED where the key admits
- * nobody any more.
+ * The run once it has finished, or as it is after `waitMs` or when nobody waits any more. Throws
+ * AppError UNAUTHENTICATED where the key admits nobody any more.
  */
 export async function waitForRun(
   { ports }: Pick<RequestContext, "ports">,
@@ -159,7 +164,10 @@ export async function waitForRun(
   return seen;
 }
 
-/** A run whose message could not be sent stays QUEUED, and the sweeper sends it again: the caller has been served. */
+/**
+ * A run whose message could not be sent stays QUEUED, and the sweeper sends it again: the caller
+ * has been served.
+ */
 async function send({ ports, log, requestId }: RequestContext, run: Run): Promise<void> {
   try {
     await ports.queue.send({ version: 1, tenantId: run.tenantId, runId: run.id });

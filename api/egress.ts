@@ -8,9 +8,11 @@ export interface SpecialRange {
 }
 
 /**
- * Why an address may not be dialled: the range it lies in; null where it is an ordinary public address. IPv4 is refused by list. IPv6 is
- * refused by default: only global unicast (2000::/3) passes, less the special ranges inside it, so that every form that embeds an IPv4
- * address (mapped, compatible, translated, NAT64, 6to4, Teredo) is refused as a whole without being unwrapped.
+ * Why an address may not be dialled: the range it lies in; null where it is an ordinary public
+ * address. IPv4 is refused by list. IPv6 is refused by default: only global unicast (2000::/3)
+ * passes, less the special ranges inside it, so that every form that embeds an IPv4 address
+ * (mapped, compatible, translated, NAT64, 6to4, Teredo) is refused as a whole without being
+ * unwrapped.
  */
 export function specialRangeOf(address: string): SpecialRange | null {
   if (!ipaddr.isValid(address))
@@ -25,7 +27,10 @@ export function specialRangeOf(address: string): SpecialRange | null {
   return isIsatap(parsed.toByteArray()) ? isatap : null;
 }
 
-/** https://www.iana.org/assignments/iana-ipv4-special-registry, and two that are special in a cloud only. */
+/**
+ * https://www.iana.org/assignments/iana-ipv4-special-registry, and two that are special in a cloud
+ * only.
+ */
 const ranges4: readonly SpecialRange[] = [
   { block: "0.0.0.0/8", name: "this network", source: "RFC 791 3.2" },
   { block: "10.0.0.0/8", name: "private use", source: "RFC 1918" },
@@ -49,7 +54,10 @@ const ranges4: readonly SpecialRange[] = [
   },
 ];
 
-/** https://www.iana.org/assignments/iana-ipv6-special-registry. Those outside 2000::/3 are here for their names. */
+/**
+ * https://www.iana.org/assignments/iana-ipv6-special-registry. Those outside 2000::/3 are here for
+ * their names.
+ */
 const ranges6: readonly SpecialRange[] = [
   { block: "::1/128", name: "loopback", source: "RFC 4291 2.5.3" },
   { block: "::/128", name: "unspecified", source: "RFC 4291 2.5.2" },

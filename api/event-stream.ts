@@ -20,9 +20,10 @@ import type { GraphqlRequest } from "./request-body.ts";
 const pingMs = 12_000;
 
 /**
- * Answers a subscription as server-sent events: graphql-sse's "distinct connections mode", one connection for each operation. The rules are
- * those of queries; a request that breaks one gets its errors as the only event. The stream breaks off, without `complete`, when
- * `context.signal` is aborted; it ends with an error and `complete` when the key admits nobody any more.
+ * Answers a subscription as server-sent events: graphql-sse's "distinct connections mode", one
+ * connection for each operation. The rules are those of queries; a request that breaks one gets its
+ * errors as the only event. The stream breaks off, without `complete`, when `context.signal` is
+ * aborted; it ends with an error and `complete` when the key admits nobody any more.
  */
 export function answerAsEvents(
   schema: GraphQLSchema,

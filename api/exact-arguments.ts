@@ -21,8 +21,9 @@ import { userErrorsOf } from "./user-errors.ts";
 const checkItems: readonly string[] = ["runCreate", "runsCreate", "uploadsCreate"];
 
 /**
- * Refuses arguments that no store keeps exactly (`core/exact.ts`), before a resolver sees them, whether they came as variables or
- * in the document: a mutation's as userErrors, others' as the error INVALID. Changes the schema in place, once.
+ * Refuses arguments that no store keeps exactly (`core/exact.ts`), before a resolver sees them,
+ * whether they came as variables or in the document: a mutation's as userErrors, others' as the
+ * error INVALID. Changes the schema in place, once.
  */
 export function requireExactArguments(schema: GraphQLSchema): GraphQLSchema {
   for (const owner of Object.values(schema.getTypeMap()).filter(isObjectType))
@@ -65,7 +66,10 @@ function argumentFault(
   return null;
 }
 
-/** An id that is longer than any: some stores cannot even look for it. Recurses as far as the schema's types do. */
+/**
+ * An id that is longer than any: some stores cannot even look for it. Recurses as far as the
+ * schema's types do.
+ */
 function idFault(type: GraphQLInputType, value: unknown, path: readonly string[]): AppError | null {
   const inner = getNullableType(type);
   if (value === undefined || value === null) return null;
@@ -96,7 +100,9 @@ function first<Item>(
   return null;
 }
 
-/** Throws where the SDL's payload of a mutation has a field that cannot be empty beside userErrors. */
+/**
+ * Throws where the SDL's payload of a mutation has a field that cannot be empty beside userErrors.
+ */
 function requireEmptyPayload({ name, type }: GraphQLField<unknown, unknown>): void {
   const payload = getNullableType(type);
   if (!isObjectType(payload)) throw new Error(`The mutation ${name} has no payload.`);

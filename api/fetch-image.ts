@@ -13,9 +13,10 @@ export interface FetchSettings extends EgressSettings {
 }
 
 /**
- * Fetches the bytes of an image. Throws AppError SOURCE_BLOCKED (address not allowed, of the URL or of a redirect), SOURCE_TOO_LARGE, or
- * SOURCE_UNREACHABLE (anything else that went wrong out there). Proxies of the environment are not used: behind one, the addresses
- * checked here would be the proxy's.
+ * Fetches the bytes of an image. Throws AppError SOURCE_BLOCKED (address not allowed, of the URL or
+ * of a redirect), SOURCE_TOO_LARGE, or SOURCE_UNREACHABLE (anything else that went wrong out
+ * there). Proxies of the environment are not used: behind one, the addresses checked here would be
+ * the proxy's.
  */
 export async function fetchImage(url: string, settings: FetchSettings): Promise<Uint8Array> {
   const agent = new Agent({

@@ -23,7 +23,10 @@ export interface GraphqlServer {
   close(): Promise<void>;
 }
 
-/** Queries and mutations on Apollo Server, with everything off that would phone home, cache, batch or explain itself. */
+/**
+ * Queries and mutations on Apollo Server, with everything off that would phone home, cache, batch
+ * or explain itself.
+ */
 export async function startGraphqlServer(schema: GraphQLSchema, log: Log): Promise<GraphqlServer> {
   const apollo = new ApolloServer<RequestContext>({
     schema,
@@ -76,7 +79,10 @@ const publicAnswers: ApolloServerPlugin<RequestContext> = {
         extensions: { code: "BAD_REQUEST", http: { status: 400 } },
       });
     },
-    /** Apollo takes status and headers from any error's extensions; those of errors thrown in resolvers are nobody's to set. */
+    /**
+     * Apollo takes status and headers from any error's extensions; those of errors thrown in
+     * resolvers are nobody's to set.
+     */
     async didEncounterErrors({ errors }) {
       for (const error of errors) if (error.path) delete error.extensions?.http;
     },

@@ -14,9 +14,10 @@ export interface EgressSettings {
 type FoundAddresses = string | LookupAddress[];
 
 /**
- * A connector for undici that reaches public addresses only: it connects where every address of the name is public, and checks once more
- * whom the socket has reached. Literal addresses are not looked up: check them before. Fails with AppError SOURCE_BLOCKED, as the cause of
- * the error where it happens in the lookup (node takes only system errors there).
+ * A connector for undici that reaches public addresses only: it connects where every address of the
+ * name is public, and checks once more whom the socket has reached. Literal addresses are not
+ * looked up: check them before. Fails with AppError SOURCE_BLOCKED, as the cause of the error where
+ * it happens in the lookup (node takes only system errors there).
  */
 export function guardedConnector(settings: EgressSettings): buildConnector.connector {
   const isRefused = (address: string) => !settings.allowPrivate && specialRangeOf(address) !== null;

@@ -13,7 +13,10 @@ export const parseOptions = { maxTokens: limits.request.tokensMax };
 export const validationOptions = { maxErrors: limits.request.errorsMax, hideSuggestions: true };
 export const executionOptions = { maxCoercionErrors: limits.request.errorsMax };
 
-/** Refuses an operation that is deeper, wider or busier than any honest one; fragments count as often as they are spread. */
+/**
+ * Refuses an operation that is deeper, wider or busier than any honest one; fragments count as
+ * often as they are spread.
+ */
 export const boundsRule: ValidationRule = (context: ValidationContext): ASTVisitor => {
   const measured = new Map<string, Measure>();
   return {
@@ -50,7 +53,10 @@ const nothing: Measure = { depth: 0, aliases: 0, directives: 0, fields: 0 };
 
 interface Fragments {
   readonly context: ValidationContext;
-  /** By fragment name, so that fragments that spread one another twice at each level are walked once. */
+  /**
+   * By fragment name, so that fragments that spread one another twice at each level are walked
+   * once.
+   */
   readonly measured: Map<string, Measure>;
 }
 
@@ -62,7 +68,8 @@ function measureSelections(set: SelectionSetNode | undefined, fragments: Fragmen
         ? measureFragment(selection.name.value, fragments)
         : measureSelections(selection.selectionSet, fragments);
     const isField = selection.kind === Kind.FIELD;
-    // Introspection nests without growing; graphql-js bounds the lists in it by itself (MaxIntrospectionDepthRule).
+    // Introspection nests without growing; graphql-js bounds the lists in it by itself
+    // (MaxIntrospectionDepthRule).
     const isIntrospection = isField && selection.name.value.startsWith("__");
     sum = {
       depth: Math.max(sum.depth, isField ? 1 + (isIntrospection ? 0 : inner.depth) : inner.depth),

@@ -26,9 +26,10 @@ export interface ProcessHealth {
 }
 
 /**
- * Answers whether the gateway can take runs: 200, or 503 with the reason: nothing can be stored, or no worker of `vedere start` answers. If only
- * some workers do not answer, it is ready, with that as a reason. What it stores and reads for that does not grow with what is stored or queued,
- * and is done once a second at most, however many ask: asking needs no key.
+ * Answers whether the gateway can take runs: 200, or 503 with the reason: nothing can be stored, or
+ * no worker of `vedere start` answers. If only some workers do not answer, it is ready, with that
+ * as a reason. What it stores and reads for that does not grow with what is stored or queued, and
+ * is done once a second at most, however many ask: asking needs no key.
  */
 export function readinessOf(
   ports: Pick<Ports, "probe" | "registry" | "clock">,
@@ -60,7 +61,10 @@ export function readinessOf(
   };
 }
 
-/** Why nothing can be stored, for whoever runs the service; null if it can. Errors without words for people go to the log only. */
+/**
+ * Why nothing can be stored, for whoever runs the service; null if it can. Errors without words for
+ * people go to the log only.
+ */
 async function storeFault(write: () => Promise<void>, log: Log): Promise<string | null> {
   try {
     await inTime(write());
@@ -73,7 +77,10 @@ async function storeFault(write: () => Promise<void>, log: Log): Promise<string 
   }
 }
 
-/** Calls `look` unless its last answer is younger than `ms` or still on its way: then that answer is given. */
+/**
+ * Calls `look` unless its last answer is younger than `ms` or still on its way: then that answer is
+ * given.
+ */
 function onceIn<T>(ms: number, clock: Clock, look: () => Promise<T>): () => Promise<T> {
   let last: { readonly at: number; readonly answer: Promise<T> } | null = null;
   let isOnItsWay = false;
@@ -89,7 +96,10 @@ function onceIn<T>(ms: number, clock: Clock, look: () => Promise<T>): () => Prom
   };
 }
 
-/** Workers that nobody here keeps running: how many have fallen silent, by their reports. The fleet may be empty on purpose. */
+/**
+ * Workers that nobody here keeps running: how many have fallen silent, by their reports. The fleet
+ * may be empty on purpose.
+ */
 async function silentElsewhere({
   registry,
   clock,

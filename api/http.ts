@@ -8,7 +8,10 @@ import type { Gateway } from "./server.ts";
 export interface Listening {
   readonly host: string;
   readonly port: number;
-  /** Stops listening, ends long polls and event streams at once, and gives other requests `graceMs` to finish. */
+  /**
+   * Stops listening, ends long polls and event streams at once, and gives other requests `graceMs`
+   * to finish.
+   */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -43,7 +46,9 @@ const usual: Patience = {
   connectionsMax: 10_000,
 };
 
-/** Serves a gateway on node:http. Port 0 takes a free one. Rejects where the address cannot be had. */
+/**
+ * Serves a gateway on node:http. Port 0 takes a free one. Rejects where the address cannot be had.
+ */
 export async function listen(
   gateway: Gateway,
   { host, port, patience }: { host: string; port: number; patience?: Partial<Patience> },
@@ -143,7 +148,10 @@ function brokenRequest(code: string | undefined, gateway: Gateway): string {
   return [`HTTP/1.1 ${status} ${name}`, ...headers, "", body].join("\r\n");
 }
 
-/** The standard form of a request; or the response to one that has none (TRACE, a path that is no plain path). */
+/**
+ * The standard form of a request; or the response to one that has none (TRACE, a path that is no
+ * plain path).
+ */
 function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Response {
   const { method = "GET", url = "/", headersDistinct } = incoming;
   const headers = Object.entries(headersDistinct).flatMap(([name, values = []]) =>
@@ -153,7 +161,8 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Re
   if (!target) return notPlain(url);
   const hasBody = method !== "GET" && method !== "HEAD";
   try {
-    // Reading may stop early (a body over its limit); the socket must outlive that, for the response.
+    // Reading may stop early (a body over its limit); the socket must outlive that, for the
+    // response.
     const body = hasBody
       ? {
           body: ReadableStream.from(incoming.iterator({ destroyOnReturn: false })),
@@ -166,7 +175,9 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Re
   }
 }
 
-/** Another form than a path is no request to this service; a path that is not plain leads nowhere. */
+/**
+ * Another form than a path is no request to this service; a path that is not plain leads nowhere.
+ */
 function notPlain(target: string): Response {
   return target.startsWith("/")
     ? refusal(404, "NOT_FOUND", "Nothing is here: paths are plain, without encoding, dots or //.")

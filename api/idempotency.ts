@@ -3,8 +3,8 @@ import type { RunCreateInput } from "./run-input.ts";
 import { base64InTurns, sha256InTurns } from "./turns.ts";
 
 /**
- * sha256 of what a run asks for, however its JSON was ordered: the key itself and how long the caller waits are not part of it, and bytes
- * sent inline count by their own sha256.
+ * sha256 of what a run asks for, however its JSON was ordered: the key itself and how long the
+ * caller waits are not part of it, and bytes sent inline count by their own sha256.
  */
 export async function hashInput({
   idempotencyKey,
@@ -25,8 +25,9 @@ function sha256(data: string): string {
 }
 
 /**
- * JSON with the keys of every object sorted. Within the metadata, which are the caller's own data, everything counts; elsewhere an absent
- * field and null are the same. Recurses: `boundFaults` has bounded the depth.
+ * JSON with the keys of every object sorted. Within the metadata, which are the caller's own data,
+ * everything counts; elsewhere an absent field and null are the same. Recurses: `boundFaults` has
+ * bounded the depth.
  */
 function canonicalJson(value: unknown, { isData }: { isData: boolean }): string {
   if (Array.isArray(value))

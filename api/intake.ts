@@ -21,7 +21,10 @@ export interface TakenImage {
   readonly bytes: Uint8Array | null;
 }
 
-/** Finds or reads the image that a source names. Throws AppError with a path from the source's place (["source", "url"] …). */
+/**
+ * Finds or reads the image that a source names. Throws AppError with a path from the source's place
+ * (["source", "url"] …).
+ */
 export async function takeImage(context: IntakeContext, source: ImageSource): Promise<TakenImage> {
   const [kind = "source"] = Object.keys(source);
   try {
@@ -120,7 +123,10 @@ async function identify(context: IntakeContext, bytes: Uint8Array): Promise<Take
 
 const base32 = "abcdefghijklmnopqrstuvwxyz234567";
 
-/** 26 base32 digits, 130 bits: the same for the same bytes of the same tenant, and no word about another's. */
+/**
+ * 26 base32 digits, 130 bits: the same for the same bytes of the same tenant, and no word about
+ * another's.
+ */
 function imageIdOf(tenantId: string, sha256: string): string {
   const digest = createHash("sha256").update(`${tenantId}:${sha256}`).digest();
   return `img_${[...digest.subarray(0, 26)].map((byte) => base32[byte & 31]).join("")}`;

@@ -3,12 +3,18 @@ import { AppError } from "../core/errors.ts";
 import type { Ports } from "../core/ports.ts";
 import { passIsDead } from "./unauthenticated.ts";
 
-/** Between two looks at the key of an open wait: revoking a key ends its waits within a second, the time of the read included. */
+/**
+ * Between two looks at the key of an open wait: revoking a key ends its waits within a second, the
+ * time of the read included.
+ */
 const lookEveryMs = 500;
 
 /** A subscription or a long poll that is open. */
 export interface OpenWait {
-  /** Aborted when the caller has gone, or, with an AppError UNAUTHENTICATED as its reason, when the key admits nobody any more. */
+  /**
+   * Aborted when the caller has gone, or, with an AppError UNAUTHENTICATED as its reason, when the
+   * key admits nobody any more.
+   */
   readonly signal: AbortSignal;
   /** Reads the key now, before something is delivered. Throws AppError UNAUTHENTICATED. */
   requireAdmitted(): Promise<void>;
@@ -20,13 +26,17 @@ export interface OpenWait {
 
 /** The subscriptions and long polls that are open in this process. */
 export interface OpenWaits {
-  /** Opens one until `end` or until `gone` is aborted. Throws AppError RATE_LIMITED where the key has too many open. */
+  /**
+   * Opens one until `end` or until `gone` is aborted. Throws AppError RATE_LIMITED where the key
+   * has too many open.
+   */
   open(pass: Pass, gone: AbortSignal): OpenWait;
 }
 
 /**
- * Counts open waits for each key, and ends those of a key that is revoked, expires or whose tenant is disabled, and of a session that ends. All waits
- * of one key, or of one session, cost one look each `lookEveryMs`, however many there are.
+ * Counts open waits for each key, and ends those of a key that is revoked, expires or whose tenant
+ * is disabled, and of a session that ends. All waits of one key, or of one session, cost one look
+ * each `lookEveryMs`, however many there are.
  */
 export function openWaits(
   ports: Pick<Ports, "tenants" | "sessions" | "clock">,

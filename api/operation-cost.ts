@@ -25,10 +25,11 @@ export interface CostedOperation {
 }
 
 /**
- * What an operation costs, from its text alone: the `@cost` of every field that it selects, those of a list's items
- * as often as the list is long at most (`@listSize`). Aliases and fragments count each time; `@skip` and `@include`
- * spare nothing. The directives are those of https://ibm.github.io/graphql-specs/cost-spec.html, except that a field
- * without `@cost` costs nothing, for it shows what another one has read.
+ * What an operation costs, from its text alone: the `@cost` of every field that it selects, those
+ * of a list's items as often as the list is long at most (`@listSize`). Aliases and fragments count
+ * each time; `@skip` and `@include` spare nothing. The directives are those of
+ * https://ibm.github.io/graphql-specs/cost-spec.html, except that a field without `@cost` costs
+ * nothing, for it shows what another one has read.
  */
 export function operationCost(schema: GraphQLSchema, operation: CostedOperation): number {
   const { document, operationName, variables } = operation;
@@ -49,7 +50,10 @@ export function operationCost(schema: GraphQLSchema, operation: CostedOperation)
   });
 }
 
-/** Throws GraphQLError COST_EXCEEDED, with `extensions.cost` and `costMax`, for an operation above the bound. */
+/**
+ * Throws GraphQLError COST_EXCEEDED, with `extensions.cost` and `costMax`, for an operation above
+ * the bound.
+ */
 export function requireCost(schema: GraphQLSchema, operation: CostedOperation): void {
   const cost = operationCost(schema, operation);
   const { costMax } = limits.request;
@@ -60,7 +64,10 @@ export function requireCost(schema: GraphQLSchema, operation: CostedOperation): 
   });
 }
 
-/** Appends each field's cost to its description, which introspection shows. Changes the schema in place, once. */
+/**
+ * Appends each field's cost to its description, which introspection shows. Changes the schema in
+ * place, once.
+ */
 export function describeCosts(schema: GraphQLSchema): GraphQLSchema {
   for (const type of Object.values(schema.getTypeMap()).filter(isObjectType))
     for (const field of Object.values(type.getFields())) {
@@ -150,7 +157,10 @@ function priceOf(
   };
 }
 
-/** How long a list can be at most. No page is longer than `limits.page.firstMax`: the resolver refuses to read one. */
+/**
+ * How long a list can be at most. No page is longer than `limits.page.firstMax`: the resolver
+ * refuses to read one.
+ */
 function listSize(
   node: FieldNode,
   field: GraphQLField<unknown, unknown>,

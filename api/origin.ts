@@ -1,6 +1,9 @@
 import ipaddr from "ipaddr.js";
 
-/** Whether a web page's script sent a request. Sec-Fetch-Mode alone does not tell: Node's own fetch sends it too, but no Sec-Fetch-Site. */
+/**
+ * Whether a web page's script sent a request. Sec-Fetch-Mode alone does not tell: Node's own fetch
+ * sends it too, but no Sec-Fetch-Site.
+ */
 export function isFromBrowser({ headers }: Request): boolean {
   return headers.has("origin") || headers.has("sec-fetch-site");
 }

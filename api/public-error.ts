@@ -6,9 +6,9 @@ import { isUserErrorCode } from "./user-errors.ts";
 const messageLengthMax = 500;
 
 /**
- * An error as the caller may read it. Errors of the request itself, and AppErrors that a caller can mend, are shown; everything else is
- * logged and shown as "Internal error" under the request's id. Nothing shown suggests a name of the schema ("Did you mean …") or repeats
- * a large input.
+ * An error as the caller may read it. Errors of the request itself, and AppErrors that a caller can
+ * mend, are shown; everything else is logged and shown as "Internal error" under the request's id.
+ * Nothing shown suggests a name of the schema ("Did you mean …") or repeats a large input.
  */
 export function publicError(
   error: Error,
@@ -38,7 +38,9 @@ export function publicError(
   return { message: "Internal error", ...where, extensions: { code: "INTERNAL", requestId } };
 }
 
-/** Without the error's own words, which name files of this machine; /readyz and the log tell them. */
+/**
+ * Without the error's own words, which name files of this machine; /readyz and the log tell them.
+ */
 export const storeUnavailable =
   "Nothing can be stored at the moment. Try again later; the operator sees the reason at /readyz.";
 
@@ -50,8 +52,8 @@ function placeOf({
 }
 
 /**
- * Whether graphql-js refused the request itself: the document or its variables (no path yet), or an argument (it names the argument's
- * nodes; an output value that does not fit its type names none).
+ * Whether graphql-js refused the request itself: the document or its variables (no path yet), or an
+ * argument (it names the argument's nodes; an output value that does not fit its type names none).
  */
 function isOfRequest(error: GraphQLError): boolean {
   if (!error.path) return true;

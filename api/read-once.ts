@@ -3,8 +3,8 @@ import { isFinished, type Run } from "../core/run.ts";
 import type { RequestContext } from "./context.ts";
 
 /**
- * Notes that somebody has the answer of a run that keeps nothing: it is deleted a minute later. A failure is logged only: the run
- * is deleted in the end, a day after its own.
+ * Notes that somebody has the answer of a run that keeps nothing: it is deleted a minute later. A
+ * failure is logged only: the run is deleted in the end, a day after its own.
  */
 export async function noteTaken(
   run: Run,
@@ -19,7 +19,10 @@ export async function noteTaken(
   }
 }
 
-/** As `noteTaken`, of a run that a request reads. What makes a payload is no request: its delivery counts. */
+/**
+ * As `noteTaken`, of a run that a request reads. What makes a payload is no request: its delivery
+ * counts.
+ */
 export async function noteRead(
   run: Run,
   context: Pick<RequestContext, "ports" | "log" | "caller">,

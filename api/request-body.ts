@@ -9,7 +9,10 @@ export interface GraphqlRequest {
   readonly operationName: string | null;
 }
 
-/** Reads one GraphQL request: POST, JSON, one operation, within the limits; or the response that refuses it. */
+/**
+ * Reads one GraphQL request: POST, JSON, one operation, within the limits; or the response that
+ * refuses it.
+ */
 export async function readGraphqlRequest(request: Request): Promise<GraphqlRequest | Response> {
   const text = await readText(request, limits.request.bodyBytesMax);
   if (text instanceof Response) return text;
@@ -60,7 +63,9 @@ export function isJson(request: Request): boolean {
   return mediaType === "application/json" && /^utf-?8$/.test(charset ?? "utf-8");
 }
 
-/** The refusal of a body that is not JSON in UTF-8; it names what the body is and what is wanted. */
+/**
+ * The refusal of a body that is not JSON in UTF-8; it names what the body is and what is wanted.
+ */
 export function refuseMediaType(request: Request): Response {
   const { mediaType, charset } = contentTypeOf(request);
   const wanted = "Send operations as content-type application/json, in UTF-8.";
@@ -90,8 +95,8 @@ export async function readText(request: Request, bytesMax: number): Promise<stri
     `The body has more than ${bytesMax} bytes; upload images with uploadsCreate.`,
   );
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLarge;
-  // Takes a byte-order mark away, as JSON.parse does not (RFC 8259, section 8.1). Bytes that are not UTF-8
-  // are refused: their replacement would make one of two different texts.
+  // Takes a byte-order mark away, as JSON.parse does not (RFC 8259, section 8.1). Bytes that are
+  // not UTF-8 are refused: their replacement would make one of two different texts.
   const utf8 = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let size = 0;

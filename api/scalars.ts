@@ -1,6 +1,9 @@
 import { GraphQLError, type ValueNode, valueFromASTUntyped } from "graphql";
 
-/** A URL that cannot be used is told as a userErrors entry, not here, where it would be a top-level error. */
+/**
+ * A URL that cannot be used is told as a userErrors entry, not here, where it would be a top-level
+ * error.
+ */
 export const scalars = {
   DateTime: {
     serialize(value: unknown): string {

@@ -52,7 +52,10 @@ import { TaskResult } from "./types/task-result.ts";
 import { Tenant } from "./types/tenant.ts";
 import { WebhookDelivery, WebhookEndpoint, WebhookEventType } from "./types/webhook.ts";
 
-/** The SDL with its resolvers; a resolver that the SDL does not name is an error. Works from the sources and from dist/. */
+/**
+ * The SDL with its resolvers; a resolver that the SDL does not name is an error. Works from the
+ * sources and from dist/.
+ */
 export function buildGatewaySchema(): GraphQLSchema {
   const schema = makeExecutableSchema<RequestContext>({
     typeDefs: readFileSync(new URL("../schema/schema.graphql", import.meta.url), "utf8"),

@@ -4,8 +4,8 @@ import type { Scope } from "../core/tenant.ts";
 import type { RequestContext } from "./context.ts";
 
 /**
- * Holds every field with `@scope` to it, events at their source: the caller's key needs one of the scopes that each of the
- * directives names. Changes the schema in place, once.
+ * Holds every field with `@scope` to it, events at their source: the caller's key needs one of the
+ * scopes that each of the directives names. Changes the schema in place, once.
  */
 export function enforceScopes(schema: GraphQLSchema): GraphQLSchema {
   const directive = schema.getDirective("scope");

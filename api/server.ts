@@ -43,7 +43,10 @@ export interface GatewayOptions {
   readonly fetch: Partial<FetchSettings>;
   /** Defaults: no rate, no quota, and the unfinished runs of core/limits. */
   readonly work?: Partial<WorkLimits>;
-  /** How many subscriptions and long polls one key may have open in this process. Default: that of core/limits. */
+  /**
+   * How many subscriptions and long polls one key may have open in this process. Default: that of
+   * core/limits.
+   */
   readonly openWaitsPerKey?: number;
   /** Networks (CIDR) of proxies whose X-Forwarded-For is believed. Default: none. */
   readonly trustedProxies?: readonly string[];
@@ -62,12 +65,16 @@ export interface GatewayOptions {
   readonly processes?: () => ProcessHealth | null;
   /**
    * Serve GraphiQL at / to browsers on this machine, if the public URL names this machine too. The
-   * page carries no key: it signs in, for a session. False if the gateway listens to other machines.
+   * page carries no key: it signs in, for a session. False if the gateway listens to other
+   * machines.
    */
   readonly graphiql: boolean;
 }
 
-/** The gateway behind any HTTP server: standard requests in, standard responses out. It never throws. */
+/**
+ * The gateway behind any HTTP server: standard requests in, standard responses out. It never
+ * throws.
+ */
 export interface Gateway {
   /** `request.signal` tells that the caller has gone, or that the server wants to close. */
   handle(request: Request, peer: Peer): Promise<Response>;

@@ -28,7 +28,8 @@ export interface PageSessions {
 
 /**
  * Sessions of a gateway that serves a page at `publicUrl`. A cookie counts only if the browser says
- * that a page of this origin sent it, and only without an Authorization header, which goes before it.
+ * that a page of this origin sent it, and only without an Authorization header, which goes before
+ * it.
  */
 export function pageSessions(ports: SessionPorts, publicUrl: string): PageSessions {
   const isOpenTo = pageDoor(publicUrl);

@@ -6,8 +6,8 @@ const pieceBytes = 1 << 20;
 let last: Promise<void> = Promise.resolve();
 
 /**
- * Resolves in a turn of the event loop that no other caller has, so that of many large pieces of work one
- * is done between two looks at the sockets.
+ * Resolves in a turn of the event loop that no other caller has, so that of many large pieces of
+ * work one is done between two looks at the sockets.
  */
 export function ownTurn(): Promise<void> {
   last = last.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
@@ -25,8 +25,8 @@ export async function sha256InTurns(bytes: Uint8Array): Promise<string> {
 }
 
 /**
- * The bytes that base64 stands for, a megabyte of text a turn; null if the text is not base64 with padding
- * and without spaces.
+ * The bytes that base64 stands for, a megabyte of text a turn; null if the text is not base64 with
+ * padding and without spaces.
  */
 export async function base64InTurns(text: string): Promise<Uint8Array | null> {
   if (text === "" || text.length % 4 !== 0) return null;
@@ -42,7 +42,10 @@ export async function base64InTurns(text: string): Promise<Uint8Array | null> {
   return bytes.subarray(0, size);
 }
 
-/** Whether Node.js passed over nothing. Only the last 4 characters may have padding, and bits that mean nothing. */
+/**
+ * Whether Node.js passed over nothing. Only the last 4 characters may have padding, and bits that
+ * mean nothing.
+ */
 function isBase64(piece: string, bytes: Buffer, isLast: boolean): boolean {
   if (!isLast) return bytes.toString("base64") === piece;
   const whole = piece.length - 4;

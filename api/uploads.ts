@@ -8,7 +8,10 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   INVALID: 422,
 };
 
-/** Takes PUT /uploads/<id>?signature=…: the signature admits to this one upload, so no API key is asked for. */
+/**
+ * Takes PUT /uploads/<id>?signature=…: the signature admits to this one upload, so no API key is
+ * asked for.
+ */
 export async function takeUpload(request: Request, uploads: UploadReceiver): Promise<Response> {
   if (request.method !== "PUT")
     return refusal(405, "METHOD_NOT_ALLOWED", "Send the file with PUT.", { allow: "PUT" });

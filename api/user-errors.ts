@@ -34,8 +34,9 @@ export const userErrorCodes = [
 type UserErrorCode = (typeof userErrorCodes)[number];
 
 /**
- * An error thrown while an input was taken, as userErrors: one, or several where it is an AggregateError. Paths are put under `base`, the
- * place of the input. What the caller cannot mend is thrown again.
+ * An error thrown while an input was taken, as userErrors: one, or several where it is an
+ * AggregateError. Paths are put under `base`, the place of the input. What the caller cannot mend
+ * is thrown again.
  */
 export function userErrorsOf(error: unknown, base: readonly string[]): UserError[] {
   if (error instanceof AggregateError)

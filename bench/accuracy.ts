@@ -8,7 +8,10 @@ import { openEngine } from "../inference/florence2/engine.ts";
 import type { LocationGroup } from "../schema/task.ts";
 import { figuresOf } from "./metrics.ts";
 
-/** Scores a model folder through the engine on the held-out set; with --answers, also how often the answers of evaluate.py are the same. */
+/**
+ * Scores a model folder through the engine on the held-out set; with --answers, also how often the
+ * answers of evaluate.py are the same.
+ */
 const { values: options } = parseArgs({
   options: {
     model: { type: "string", default: join(packageRoot(), "models/florence-2-nano") },

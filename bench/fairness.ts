@@ -5,7 +5,8 @@ import { packageRoot } from "../adapters/package-root.ts";
 import { type OpenService, openService } from "./open-service.ts";
 import { table } from "./table.ts";
 
-// Whether one tenant's flood is another's wait: a tenant asks for a run a second, alone, then while another has 5,000 runs in the queue.
+// Whether one tenant's flood is another's wait: a tenant asks for a run a second, alone, then while
+// another has 5,000 runs in the queue.
 const samples = 60;
 const flood = 5_000;
 const image = readFileSync(join(packageRoot(), "models/samples", "harbour.jpg")).toString("base64");

@@ -13,9 +13,10 @@ import { circumstances, markdownTable, report, withSection } from "./base/report
 import { type Side, startSide } from "./base/side.ts";
 
 /**
- * Vedere against @huggingface/transformers on the same random weights of Florence-2-base, in turns, on this machine's processor. The first run
- * builds the models and installs the library (minutes, 4 GB in --cache). Leave the machine alone meanwhile: samples that others disturbed are
- * measured again.
+ * Vedere against @huggingface/transformers on the same random weights of Florence-2-base, in turns,
+ * on this machine's processor. The first run builds the models and installs the library (minutes, 4
+ * GB in --cache). Leave the machine alone meanwhile: samples that others disturbed are measured
+ * again.
  */
 const { values: options } = parseArgs({
   options: {

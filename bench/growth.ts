@@ -4,8 +4,9 @@ import { type FilledStore, fillStores } from "./growth/filled-store.ts";
 import type { Operation } from "./growth/operation.ts";
 import { operations } from "./growth/operations.ts";
 
-// Whether anything that the service does with its store grows with the number of finished runs: every root field of the
-// schema, at three sizes in turns. Exits 1 if one takes more than twice as long at the largest as at the smallest.
+// Whether anything that the service does with its store grows with the number of finished runs:
+// every root field of the schema, at three sizes in turns. Exits 1 if one takes more than twice as
+// long at the largest as at the smallest.
 const { values } = parseArgs({
   options: {
     repetitions: { type: "string", default: "41" },
@@ -25,7 +26,8 @@ const filled = performance.now();
 const measured = operations.filter(({ name }) => name.startsWith(values.only));
 const times = new Map(measured.map(({ name }) => [name, stores.map((): number[] => [])]));
 try {
-  // One round measures everything once at each size, so that what else the machine does hits all sizes alike.
+  // One round measures everything once at each size, so that what else the machine does hits all
+  // sizes alike.
   for (let round = -warmUps; round < repetitions; round += 1)
     for (const operation of measured)
       for (const [place, store] of inTurns(round)) {

@@ -1,10 +1,11 @@
 import { crc32, deflateSync } from "node:zlib";
 
-// Files whose cost to decode does not follow from their bytes, and files that are damaged in ways of their own. Tests and benchmarks share them.
+// Files whose cost to decode does not follow from their bytes, and files that are damaged in ways
+// of their own. Tests and benchmarks share them.
 
 /**
- * A valid progressive JPEG of one color: after the first scan, one scan for each component, coefficient
- * and bit, which holds nothing but runs of "no change". CMYK has up to 3,528 of them.
+ * A valid progressive JPEG of one color: after the first scan, one scan for each component,
+ * coefficient and bit, which holds nothing but runs of "no change". CMYK has up to 3,528 of them.
  */
 export function scansBomb({ side = 7_000, scans = 3_528, components = 4 } = {}): Buffer {
   const blocks = Math.ceil(side / 8) ** 2;

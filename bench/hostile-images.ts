@@ -6,7 +6,8 @@ import { packageRoot } from "../adapters/package-root.ts";
 import { deepPng, scansBomb, zeroPng } from "./hostile-files.ts";
 import { type OpenService, openService } from "./open-service.ts";
 
-// What hostile images do to others, at the door: one gateway, no worker, everything on loopback. Exits 1 if a target is missed.
+// What hostile images do to others, at the door: one gateway, no worker, everything on loopback.
+// Exits 1 if a target is missed.
 const targets = { ratio: 3, peakMb: 500, healthMs: 100 };
 const small = readFileSync(join(packageRoot(), "models/samples", "harbour.jpg"));
 const settings = { VEDERE_UNFINISHED_RUNS: "1000000" };
@@ -79,7 +80,10 @@ async function beside(): Promise<Fact> {
   }
 }
 
-/** The memory of the gateway and its decoders together, at its highest, with eight hostile files at once, three times. */
+/**
+ * The memory of the gateway and its decoders together, at its highest, with eight hostile files at
+ * once, three times.
+ */
 async function peak(): Promise<Fact> {
   const service = await openService(0, settings);
   try {

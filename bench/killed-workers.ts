@@ -7,7 +7,8 @@ import { packageRoot } from "../adapters/package-root.ts";
 import { openSqlite } from "../adapters/sqlite.ts";
 import { openService } from "./open-service.ts";
 
-// Whether workers that are killed lose a run or do one twice: two of them drain a queue, and every ten seconds one dies by SIGKILL. Exits 1 if so.
+// Whether workers that are killed lose a run or do one twice: two of them drain a queue, and every
+// ten seconds one dies by SIGKILL. Exits 1 if so.
 const { values } = parseArgs({ options: { runs: { type: "string", default: "10000" } } });
 const runs = Number(values.runs);
 const killEveryMs = 10_000;

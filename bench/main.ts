@@ -6,7 +6,8 @@ import { benchService } from "./service.ts";
 import { benchStages } from "./stages.ts";
 import { table } from "./table.ts";
 
-// Prints what bench/results.md keeps: the cost of each stage in this process, then the service end to end with 1 and 2 workers.
+// Prints what bench/results.md keeps: the cost of each stage in this process, then the service end
+// to end with 1 and 2 workers.
 const image = readFileSync(join(packageRoot(), "models/samples", "harbour.jpg"));
 const cpu = cpus();
 console.log(

@@ -4,7 +4,8 @@ import { readQuads } from "../schema/answers/quads.ts";
 import { readRegionText } from "../schema/answers/region-text.ts";
 import type { Box, Polygon } from "../schema/geometry.ts";
 
-// How right answers are, by the definitions of models/evaluation/README.md; models/training/metrics.py computes the same independently.
+// How right answers are, by the definitions of models/evaluation/README.md;
+// models/training/metrics.py computes the same independently.
 
 /** Figures of one task, 0 to 1: exact; or recall, precision and iou; or iou alone. */
 export type Figures = Readonly<Record<string, number>>;
@@ -115,7 +116,10 @@ function maskIou(a: Polygon["points"], b: Polygon["points"]): number {
   return either === 0 ? 0 : both / either;
 }
 
-/** Which cell centres of a grid over the image lie inside a ring, by the even-odd rule: 1 or 0, row by row. */
+/**
+ * Which cell centres of a grid over the image lie inside a ring, by the even-odd rule: 1 or 0, row
+ * by row.
+ */
 function cellsInside(ring: Polygon["points"]): Uint8Array {
   const cells = new Uint8Array(maskCells * maskCells);
   const centre = (i: number) => ((i + 0.5) * bins.width) / maskCells;

@@ -8,8 +8,8 @@ import { sqliteRetention } from "../adapters/sqlite-retention.ts";
 import { retain } from "../core/retain.ts";
 import { fillStores } from "./growth/filled-store.ts";
 
-// How long a sweep of retention holds the store at most, over so many runs with their charges, deliveries and images. Exits 1 if a
-// transaction took more than 50 ms.
+// How long a sweep of retention holds the store at most, over so many runs with their charges,
+// deliveries and images. Exits 1 if a transaction took more than 50 ms.
 const { values } = parseArgs({ options: { runs: { type: "string", default: "20000" } } });
 const holdMsMax = 50;
 const stepPauseMs = 20; // as in cli/retain-until.ts

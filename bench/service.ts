@@ -13,8 +13,9 @@ const document = `mutation ($input: RunCreateInput!) {
 }`;
 
 /**
- * The whole service on loopback: `alone` runs one after the other (what the service adds to the engine's own time), then `together` runs
- * by 8 clients (runs per second). Every run is caption + detectObjects + readText on the same stored image.
+ * The whole service on loopback: `alone` runs one after the other (what the service adds to the
+ * engine's own time), then `together` runs by 8 clients (runs per second). Every run is caption +
+ * detectObjects + readText on the same stored image.
  */
 export async function benchService(
   image: Uint8Array,

@@ -8,7 +8,10 @@ import type { Run } from "../core/run.ts";
 import { answerTasks } from "../inference/answer-tasks.ts";
 import { openEngine } from "../inference/florence2/engine.ts";
 
-/** Milliseconds of each stage of a run, measured in this process on the embedded model, `n` times after two to warm up. */
+/**
+ * Milliseconds of each stage of a run, measured in this process on the embedded model, `n` times
+ * after two to warm up.
+ */
 export async function benchStages(bytes: Uint8Array, n: number): Promise<Record<string, number[]>> {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-bench-"));
   const ports = await connect(readConfig({}, { dataDir }));

@@ -7,7 +7,8 @@ import { packageRoot } from "../adapters/package-root.ts";
 import { openSqlite } from "../adapters/sqlite.ts";
 import { openService } from "./open-service.ts";
 
-// How many runs a second the gateway takes, and how long each takes it: runCreate on a stored image, without waiting, no worker.
+// How many runs a second the gateway takes, and how long each takes it: runCreate on a stored
+// image, without waiting, no worker.
 const seconds = 10;
 const connectionCounts = [10, 50];
 const image = readFileSync(join(packageRoot(), "models/samples", "harbour.jpg")).toString("base64");

@@ -47,8 +47,9 @@ interface Analyzed {
 }
 
 /**
- * Answers tasks about files, one after the other, and holds nothing of a file that is done: results on stdout, failures and a summary on
- * stderr. Returns the exit code: 1 if any file failed, 130 if it was interrupted. Throws AppError where no file can be answered.
+ * Answers tasks about files, one after the other, and holds nothing of a file that is done: results
+ * on stdout, failures and a summary on stderr. Returns the exit code: 1 if any file failed, 130 if
+ * it was interrupted. Throws AppError where no file can be answered.
  */
 export async function analyzeFiles(
   engine: Engine,

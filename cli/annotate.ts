@@ -13,8 +13,9 @@ import {
 import { type Shape, shapesOf } from "./drawing/shapes.ts";
 
 /**
- * Draws the boxes, quads, polygons and labels of results on their image, as it is seen (EXIF orientation applied, alpha over white), and
- * returns it as a PNG of the same size. Results without a place in the image (captions, answers) leave no mark.
+ * Draws the boxes, quads, polygons and labels of results on their image, as it is seen (EXIF
+ * orientation applied, alpha over white), and returns it as a PNG of the same size. Results without
+ * a place in the image (captions, answers) leave no mark.
  */
 export async function annotate(image: Uint8Array, results: readonly TaskResult[]): Promise<Buffer> {
   const { data, info } = await sharp(image)
@@ -57,7 +58,10 @@ function draw(canvas: Canvas, shapes: readonly Shape[]): void {
     });
 }
 
-/** Writes a label on a plate in its colour: wholly inside the picture, at the place beside its shape where it covers other plates least. */
+/**
+ * Writes a label on a plate in its colour: wholly inside the picture, at the place beside its shape
+ * where it covers other plates least.
+ */
 function drawPlate(
   canvas: Canvas,
   plate: { shape: Shape; colour: Colour; capitalHeight: number; taken: Box[] },
@@ -120,7 +124,9 @@ function overlap(a: Box, b: Box): number {
 const black: Colour = { red: 12, green: 14, blue: 18 };
 const white: Colour = { red: 255, green: 255, blue: 255 };
 
-/** Neighbours in this list are far apart in hue and lightness; after the last one it starts again. */
+/**
+ * Neighbours in this list are far apart in hue and lightness; after the last one it starts again.
+ */
 const palette: readonly Colour[] = [
   [255, 92, 71],
   [46, 196, 255],

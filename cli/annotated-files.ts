@@ -7,8 +7,9 @@ import { annotate } from "./annotate.ts";
 import { usageError } from "./failure.ts";
 
 /**
- * Where the annotated picture of each image goes: `out` itself for one image, `out/<name>.png` for several (or where `out` is a folder).
- * Images of one name get numbers: x.png, x-2.png. Throws AppError INVALID rather than let a picture take the place of an image.
+ * Where the annotated picture of each image goes: `out` itself for one image, `out/<name>.png` for
+ * several (or where `out` is a folder). Images of one name get numbers: x.png, x-2.png. Throws
+ * AppError INVALID rather than let a picture take the place of an image.
  */
 export async function planPictures(
   images: readonly string[],
@@ -53,8 +54,8 @@ function placeOf(file: string): string {
 }
 
 /**
- * Draws results on an image's bytes and writes the picture whole or not at all; its folder is made where it is missing.
- * Throws AppError where the disk refuses.
+ * Draws results on an image's bytes and writes the picture whole or not at all; its folder is made
+ * where it is missing. Throws AppError where the disk refuses.
  */
 export async function writePicture(
   picture: string,

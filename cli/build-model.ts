@@ -27,7 +27,10 @@ export interface BuildRequest {
   readonly precisions: Precisions;
   readonly about: About;
   readonly proof: Proof;
-  /** Whether a model that does not agree with its reference is kept, marked as not ready, instead of thrown away. */
+  /**
+   * Whether a model that does not agree with its reference is kept, marked as not ready, instead of
+   * thrown away.
+   */
   readonly keepsUnready: boolean;
 }
 
@@ -48,8 +51,9 @@ export interface Built {
 const spareBytes = 64e6;
 
 /**
- * Builds a model's folder from a checkpoint. Everything is checked first; the graphs are written and tried against the reference; the folder
- * appears only when all of that is done. Throws AppError: INVALID, MODEL_UNAVAILABLE (with all that is wrong with the checkpoint), MODEL_FAILED
+ * Builds a model's folder from a checkpoint. Everything is checked first; the graphs are written
+ * and tried against the reference; the folder appears only when all of that is done. Throws
+ * AppError: INVALID, MODEL_UNAVAILABLE (with all that is wrong with the checkpoint), MODEL_FAILED
  * (the model does not agree with its reference), CANCELED.
  */
 export async function buildModel(request: BuildRequest, hooks: BuildHooks): Promise<Built> {

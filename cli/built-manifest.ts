@@ -18,7 +18,10 @@ export interface About {
   readonly tasks: readonly TaskName[] | null;
 }
 
-/** Writes the vedere.json of a folder that is otherwise complete. What nobody says is taken from the checkpoint's own vedere.json, where it has one. */
+/**
+ * Writes the vedere.json of a folder that is otherwise complete. What nobody says is taken from the
+ * checkpoint's own vedere.json, where it has one.
+ */
 export async function writeManifest(
   folder: string,
   built: {
@@ -53,7 +56,10 @@ export async function writeManifest(
   await writeFile(path.join(folder, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-/** The name of what was built from, as it calls itself, else its folder's: where the folder lies is nobody's business. */
+/**
+ * The name of what was built from, as it calls itself, else its folder's: where the folder lies is
+ * nobody's business.
+ */
 async function baseName({ checkpoint, base }: BuildSource): Promise<string> {
   const said =
     base === null

@@ -4,7 +4,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 
-/** Lies in a model's folder and lists its files in the form of sha256sum: `sha256sum -c SHA256SUMS` checks them too. */
+/**
+ * Lies in a model's folder and lists its files in the form of sha256sum: `sha256sum -c SHA256SUMS`
+ * checks them too.
+ */
 const checksumsFile = "SHA256SUMS";
 
 /** Writes the sha256 of files (paths relative to the folder) beside them. */
@@ -15,7 +18,10 @@ export async function writeChecksums(folder: string, files: readonly string[]): 
   await writeFile(path.join(folder, checksumsFile), lines.join(""));
 }
 
-/** The files that no longer have the sha256 that is written down, each with what is wrong; null where nothing is written down. */
+/**
+ * The files that no longer have the sha256 that is written down, each with what is wrong; null
+ * where nothing is written down.
+ */
 export async function checkChecksums(folder: string): Promise<string[] | null> {
   const content = await readFile(path.join(folder, checksumsFile), "utf8").catch(absent);
   if (content === null) return null;

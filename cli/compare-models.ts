@@ -15,7 +15,10 @@ export interface ModelPair {
   readonly second: ModelInfo;
 }
 
-/** Runs both models over the pictures, side by side. Throws AppError: of the pictures, of the models, CANCELED. */
+/**
+ * Runs both models over the pictures, side by side. Throws AppError: of the pictures, of the
+ * models, CANCELED.
+ */
 export async function comparePair(
   { first, second }: ModelPair,
   run: {

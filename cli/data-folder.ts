@@ -4,14 +4,19 @@ import { type Config, type Overrides, readConfig } from "../adapters/config.ts";
 import { systemFault } from "../adapters/system-fault.ts";
 import { AppError } from "../core/errors.ts";
 
-/** The settings of a command that works on a service's data folder. Throws AppError SETTING_INVALID where it is not there. */
+/**
+ * The settings of a command that works on a service's data folder. Throws AppError SETTING_INVALID
+ * where it is not there.
+ */
 export function readDataConfig(overrides: Overrides): Config {
   const config = readConfig(undefined, overrides);
   if (!isThere(config)) throw noFolder(config.dataDir);
   return config;
 }
 
-/** As readDataConfig, but the default folder need not be there: models come before the first start. */
+/**
+ * As readDataConfig, but the default folder need not be there: models come before the first start.
+ */
 export function readModelConfig(overrides: Overrides): Config {
   const config = readConfig(undefined, overrides);
   if (!isThere(config) && !isDefault(config)) throw noFolder(config.dataDir);
@@ -19,8 +24,9 @@ export function readModelConfig(overrides: Overrides): Config {
 }
 
 /**
- * Makes the data folder of a service that starts for the first time, and returns what to say of it; null where it is there. Throws AppError
- * SETTING_INVALID where the folder above it is missing: a path that was mistyped gets no folders.
+ * Makes the data folder of a service that starts for the first time, and returns what to say of it;
+ * null where it is there. Throws AppError SETTING_INVALID where the folder above it is missing: a
+ * path that was mistyped gets no folders.
  */
 export function makeDataFolder(config: Config): string | null {
   if (isThere(config)) return null;
@@ -47,7 +53,10 @@ export function isDefault({ dataDir }: Config): boolean {
   return dataDir === path.resolve(".vedere");
 }
 
-/** Whether the data folder is there; in AWS there is none that matters. Throws AppError SETTING_INVALID where it cannot be looked at. */
+/**
+ * Whether the data folder is there; in AWS there is none that matters. Throws AppError
+ * SETTING_INVALID where it cannot be looked at.
+ */
 export function isThere({ store, dataDir }: Config): boolean {
   if (store === "aws") return true;
   try {

@@ -10,7 +10,10 @@ import { type Finding, ok } from "./finding.ts";
 /** A large database on a slow disk takes longer; a doctor should not. */
 const patienceMs = 30_000;
 
-/** Has SQLite read the whole database. In a process of its own, because nothing else can end SQLite while it reads. */
+/**
+ * Has SQLite read the whole database. In a process of its own, because nothing else can end SQLite
+ * while it reads.
+ */
 export async function checkDatabase(
   { store, dataDir }: Pick<Config, "store" | "dataDir">,
   { timeoutMs }: { timeoutMs: number } = { timeoutMs: patienceMs },

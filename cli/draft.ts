@@ -3,8 +3,9 @@ import path from "node:path";
 import { makeFolder as makeFolders } from "../adapters/disk.ts";
 
 /**
- * Makes a folder: `fill` works in a hidden draft beside it, which takes its name, and the place of an older folder, only when all is there. If
- * `fill` throws, nothing is kept. What a killed process left behind is removed by the next one.
+ * Makes a folder: `fill` works in a hidden draft beside it, which takes its name, and the place of
+ * an older folder, only when all is there. If `fill` throws, nothing is kept. What a killed process
+ * left behind is removed by the next one.
  */
 export async function makeFolder<Result>(
   folder: string,

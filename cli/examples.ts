@@ -1,6 +1,9 @@
 import type { Command } from "commander";
 
-/** What each command's help shows, by its path. A test runs them, and fails for a command without one. */
+/**
+ * What each command's help shows, by its path. A test runs them, and fails for a command without
+ * one.
+ */
 export const examples: Readonly<Record<string, readonly string[]>> = {
   start: ["vedere start", "vedere start --port 8080 --workers 2 --data /srv/vedere"],
   gateway: ["vedere gateway --port 4001"],

@@ -45,9 +45,10 @@ export interface ExportManifest {
 const recordsAtOnce = 100;
 
 /**
- * Writes all that belongs to a tenant into a folder that is empty or not there yet: a file of JSON lines for each kind of
- * record, and the images. Memory holds a page and an image at a time. The folder holds something only when all of it is on the
- * disk. Throws AppError INVALID if the folder holds something, INTERNAL from the disk.
+ * Writes all that belongs to a tenant into a folder that is empty or not there yet: a file of JSON
+ * lines for each kind of record, and the images. Memory holds a page and an image at a time. The
+ * folder holds something only when all of it is on the disk. Throws AppError INVALID if the folder
+ * holds something, INTERNAL from the disk.
  */
 export async function exportTenant(
   ports: ExportPorts,

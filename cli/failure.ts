@@ -11,7 +11,10 @@ const usageCodes: readonly ErrorCode[] = ["INVALID", "SETTING_INVALID"];
 /** 128 + SIGINT, as shells have it. */
 export const interruptedExitCode = 130;
 
-/** Tells an error on stderr, as `error: …` and `fix: …`, and returns the exit code: 2 for wrong usage, 1 for everything else. */
+/**
+ * Tells an error on stderr, as `error: …` and `fix: …`, and returns the exit code: 2 for wrong
+ * usage, 1 for everything else.
+ */
 export function report(error: unknown, options: { debug: boolean }): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has written its message already
   if (error instanceof AppError && error.code === "CANCELED") return interruptedExitCode;
@@ -21,7 +24,10 @@ export function report(error: unknown, options: { debug: boolean }): number {
   return error instanceof AppError && usageCodes.includes(error.code) ? 2 : 1;
 }
 
-/** What to show of an error: an AppError explains itself; of the system's the meaning is known; of anything else the message is all there is. */
+/**
+ * What to show of an error: an AppError explains itself; of the system's the meaning is known; of
+ * anything else the message is all there is.
+ */
 export function describeError(error: unknown): { message: string; fix: string | null } {
   if (error instanceof AppError) return { message: error.message, fix: error.fix };
   const fault = systemFault(error);

@@ -4,7 +4,10 @@ import type { Log } from "../api/context.ts";
 import { exactName } from "../core/model-names.ts";
 import { fetchModels } from "./publish-model.ts";
 
-/** Before a worker starts: fetches the models of the model bucket that it lacks, where there is such a bucket. */
+/**
+ * Before a worker starts: fetches the models of the model bucket that it lacks, where there is such
+ * a bucket.
+ */
 export async function fetchPublished(config: Config, log: Log): Promise<void> {
   if (config.awsModelBucket === null) return;
   const { openModelBucket } = await import("../adapters/aws/open-aws.ts"); // the SDK takes a while to load

@@ -20,9 +20,10 @@ export interface Heartbeat {
 const silent: Heartbeat = { moved() {}, ended() {} };
 
 /**
- * Beats every `everyMs` on the pipe to `vedere start`, from a thread of its own: a model that loads or runs holds the main thread for long, and
- * that is no fault. Each beat carries the name of the part that has been still for longer than its limit: the main thread, or a loop in it.
- * Does nothing if `everyMs` is undefined: nobody listens.
+ * Beats every `everyMs` on the pipe to `vedere start`, from a thread of its own: a model that loads
+ * or runs holds the main thread for long, and that is no fault. Each beat carries the name of the
+ * part that has been still for longer than its limit: the main thread, or a loop in it. Does
+ * nothing if `everyMs` is undefined: nobody listens.
  */
 export function startHeartbeat(
   everyMs: number | undefined,
@@ -47,12 +48,18 @@ export function startHeartbeat(
 
 export const mainThread = "main thread";
 
-/** Every how many milliseconds `vedere start` wants a heartbeat; undefined if this process runs alone. */
+/**
+ * Every how many milliseconds `vedere start` wants a heartbeat; undefined if this process runs
+ * alone.
+ */
 export function beatsOf({ heartbeatMs }: { heartbeatMs?: string }): number | undefined {
   return heartbeatMs === undefined ? undefined : Number(heartbeatMs);
 }
 
-/** A part is watched from its first move on: what comes before it, such as a download of models, may take long. */
+/**
+ * A part is watched from its first move on: what comes before it, such as a download of models, may
+ * take long.
+ */
 const notWatched = -1;
 
 /** A line for each beat. A part that is still is named in it. */

@@ -23,7 +23,8 @@ const query = `mutation Hello($base64: String!) {
 }`;
 
 /**
- * Writes DIR/hello.json, a first request with a sample image in it (too long for a command line), and returns the curl line that sends it.
+ * Writes DIR/hello.json, a first request with a sample image in it (too long for a command line),
+ * and returns the curl line that sends it.
  */
 export async function prepareHello(dataDir: string, gatewayUrl: string): Promise<string> {
   const base64 = await readFile(

@@ -6,15 +6,18 @@ import { limits } from "../core/limits.ts";
 import { usageError } from "./failure.ts";
 import { isImageName } from "./pictures.ts";
 
-/** Images to look at, by path, and how many other things lay in their folders or were named twice. */
+/**
+ * Images to look at, by path, and how many other things lay in their folders or were named twice.
+ */
 export interface ImageFiles {
   readonly files: readonly string[];
   readonly skipped: number;
 }
 
 /**
- * Files as they are named, and of folders the images directly in them, by name. A file that is named twice counts once. Throws AppError
- * INVALID for a folder without images and for an address of the web; the file system's error for a folder that cannot be read.
+ * Files as they are named, and of folders the images directly in them, by name. A file that is
+ * named twice counts once. Throws AppError INVALID for a folder without images and for an address
+ * of the web; the file system's error for a folder that cannot be read.
  */
 export async function imageFiles(places: readonly string[]): Promise<ImageFiles> {
   const files = new Map<string, string>();
@@ -57,8 +60,9 @@ async function imagesIn(folder: string): Promise<{ images: string[]; others: num
 }
 
 /**
- * The bytes of an image file. Throws AppError SOURCE_UNREACHABLE, SOURCE_UNSUPPORTED, SOURCE_CORRUPT or SOURCE_TOO_LARGE, and the file
- * system's own error. A pipe or a socket never keeps it waiting.
+ * The bytes of an image file. Throws AppError SOURCE_UNREACHABLE, SOURCE_UNSUPPORTED,
+ * SOURCE_CORRUPT or SOURCE_TOO_LARGE, and the file system's own error. A pipe or a socket never
+ * keeps it waiting.
  */
 export async function readImageFile(file: string): Promise<Uint8Array> {
   const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));

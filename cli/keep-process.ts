@@ -13,7 +13,10 @@ export interface KeptProcess {
   readonly name: string;
   /** Resolves at its first "ready". */
   readonly ready: Promise<void>;
-  /** Resolves once it has ended for good, with its exit code: after `signal`, or if it ended before it was ever ready and `isVital`. */
+  /**
+   * Resolves once it has ended for good, with its exit code: after `signal`, or if it ended before
+   * it was ever ready and `isVital`.
+   */
   readonly ended: Promise<number>;
   /** STARTING until its first heartbeat; SILENT once one is overdue; DOWN between two lives. */
   state(): "STARTING" | "ALIVE" | "SILENT" | "DOWN";
@@ -32,7 +35,10 @@ export interface KeepSetup {
   readonly log: Log;
   /** If it ends before it was ever ready, it is not started again. */
   readonly isVital: boolean;
-  /** False while the service stops: a process that ends then, because it got a signal of its own, is not started again. */
+  /**
+   * False while the service stops: a process that ends then, because it got a signal of its own, is
+   * not started again.
+   */
   readonly isWanted: () => boolean;
   readonly onMessage: (message: unknown) => void;
   readonly onChange: () => void;
@@ -47,7 +53,10 @@ const beatsMissedMax = 3;
 /** A process that starts has this long for its first one: Node itself loads meanwhile. */
 const firstBeatMs = 60_000;
 
-/** Keeps one process of the service running: starts it again if it ends, and kills it first if it is silent or stuck. */
+/**
+ * Keeps one process of the service running: starts it again if it ends, and kills it first if it is
+ * silent or stuck.
+ */
 export function keepProcess(setup: KeepSetup): KeptProcess {
   const { name, signal, log, heartbeatMs } = setup;
   const ready = withResolvers();
@@ -144,8 +153,8 @@ interface BeatListener {
 }
 
 /**
- * Counts intervals without a heartbeat, not time: if this process itself was stopped, or the machine slept, one interval has passed. The first
- * heartbeat may take longer.
+ * Counts intervals without a heartbeat, not time: if this process itself was stopped, or the
+ * machine slept, one interval has passed. The first heartbeat may take longer.
  */
 function watchBeats(pipe: Readable, { everyMs, onAlive, onSilent, onHung }: BeatListener) {
   const missedFirstMax = Math.max(beatsMissedMax, Math.ceil(firstBeatMs / everyMs));
@@ -185,7 +194,10 @@ function watchBeats(pipe: Readable, { everyMs, onAlive, onSilent, onHung }: Beat
 
 const metricsTimeoutMs = 1_000;
 
-/** Asks a process for its values; null if it does not answer: it is starting, at work on a long batch, or dead. */
+/**
+ * Asks a process for its values; null if it does not answer: it is starting, at work on a long
+ * batch, or dead.
+ */
 function metricsOf(child: ChildProcess): Promise<MetricObject[] | null> {
   return new Promise((resolve) => {
     const end = (values: MetricObject[] | null) => {

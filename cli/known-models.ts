@@ -2,14 +2,18 @@ import type { TaskName } from "../schema/task.ts";
 import { visionTasks } from "../schema/tasks.ts";
 import { usageError } from "./failure.ts";
 
-/** What is written into the vedere.json of a pulled model, beside its id, revision and precision. */
+/**
+ * What is written into the vedere.json of a pulled model, beside its id, revision and precision.
+ */
 export interface PulledManifest {
   readonly description: string;
   readonly licence?: string;
   readonly tasks?: readonly TaskName[];
 }
 
-/** The public models by their short names. Only fine-tuned ones have learned to answer questions. */
+/**
+ * The public models by their short names. Only fine-tuned ones have learned to answer questions.
+ */
 const known: Readonly<Record<string, { repository: string; manifest: PulledManifest }>> = {
   "florence-2-base": publicModel(
     "Florence-2-base",
@@ -32,7 +36,10 @@ const known: Readonly<Record<string, { repository: string; manifest: PulledManif
 /** The short names. */
 export const shortNames: readonly string[] = Object.keys(known);
 
-/** What to fetch for a short name or for the owner/name of any repository in the same layout. Throws AppError INVALID. */
+/**
+ * What to fetch for a short name or for the owner/name of any repository in the same layout. Throws
+ * AppError INVALID.
+ */
 export function knownModel(name: string): {
   id: string;
   repository: string;

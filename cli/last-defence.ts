@@ -4,9 +4,11 @@ import type { Log } from "../api/context.ts";
 const drainMs = 10_000;
 
 /**
- * The last line of defence against an error that nobody catches, such as one in the callback of a socket: it is logged with its stack, the
- * process stops as if it were asked to, for 10 seconds at most, and exits with 1. Nothing else is known to be sound by then, so the process does
- * not go on: `vedere start`, or whoever runs the container, starts it again. Returns a signal that aborts with `signal` or with such an error.
+ * The last line of defence against an error that nobody catches, such as one in the callback of a
+ * socket: it is logged with its stack, the process stops as if it were asked to, for 10 seconds at
+ * most, and exits with 1. Nothing else is known to be sound by then, so the process does not go on:
+ * `vedere start`, or whoever runs the container, starts it again. Returns a signal that aborts with
+ * `signal` or with such an error.
  */
 export function drainOnFault(log: Log, signal: AbortSignal): AbortSignal {
   const stop = new AbortController();
@@ -22,7 +24,8 @@ export function drainOnFault(log: Log, signal: AbortSignal): AbortSignal {
     setTimeout(() => process.exit(1), drainMs).unref();
     stop.abort();
   };
-  // The stdout of a service has a greeting only: a reader that is gone, or a full disk, must not end it.
+  // The stdout of a service has a greeting only: a reader that is gone, or a full disk, must not
+  // end it.
   process.stdout.removeAllListeners("error").on("error", () => {});
   process.stderr.on("error", () => {});
   process.on("uncaughtException", take);

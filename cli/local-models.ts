@@ -4,7 +4,10 @@ import { AppError } from "../core/errors.ts";
 import { resolveModel } from "../core/model-names.ts";
 import type { ModelInfo, Models } from "../core/ports.ts";
 
-/** The models of this machine under all their names. A store is read where there is one, and none is made. */
+/**
+ * The models of this machine under all their names. A store is read where there is one, and none is
+ * made.
+ */
 export async function openLocalModels(config: Config): Promise<Models> {
   const { models, close } = await connectModels(config);
   try {
@@ -16,8 +19,8 @@ export async function openLocalModels(config: Config): Promise<Models> {
 }
 
 /**
- * A model by one of its names; the default one where the name is null. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE where its files
- * cannot be run.
+ * A model by one of its names; the default one where the name is null. Throws AppError
+ * MODEL_NOT_FOUND, MODEL_UNAVAILABLE where its files cannot be run.
  */
 export async function findModel(models: Models, name: string | null): Promise<ModelInfo> {
   const all = await models.list();

@@ -14,8 +14,9 @@ export function localKeyFile(dataDir: string): string {
 }
 
 /**
- * The API key of the local tenant, for the first steps on one's own machine: made at the first start and kept in DIR/local.key, readable by
- * this user alone. A key that this service does not know any more (another store, another secret, revoked) is replaced.
+ * The API key of the local tenant, for the first steps on one's own machine: made at the first
+ * start and kept in DIR/local.key, readable by this user alone. A key that this service does not
+ * know any more (another store, another secret, revoked) is replaced.
  */
 export async function localKey(
   ports: Pick<Ports, "tenants" | "clock"> & { readonly secret: string },

@@ -10,7 +10,10 @@ interface DataOption {
   readonly data?: string;
 }
 
-/** `vedere models alias`: lets a name lead to a model. Throws AppError: INVALID, and MODEL_NOT_FOUND or MODEL_UNAVAILABLE where no model that can be run is at its end. */
+/**
+ * `vedere models alias`: lets a name lead to a model. Throws AppError: INVALID, and MODEL_NOT_FOUND
+ * or MODEL_UNAVAILABLE where no model that can be run is at its end.
+ */
 export async function setAlias(name: string, target: string, options: DataOption): Promise<void> {
   if (!/^\w[\w./-]*$/.test(name))
     throw usageError(

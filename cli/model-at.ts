@@ -8,8 +8,9 @@ import { openEngine } from "../inference/florence2/engine.ts";
 import { findModel, openLocalModels } from "./local-models.ts";
 
 /**
- * A model by its folder, where the text has a slash and a model lies there, else by one of its names. A folder's model is taken although its build
- * found it not ready. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE.
+ * A model by its folder, where the text has a slash and a model lies there, else by one of its
+ * names. A folder's model is taken although its build found it not ready. Throws AppError
+ * MODEL_NOT_FOUND, MODEL_UNAVAILABLE.
  */
 export async function modelAt(place: string, config: Config): Promise<ModelInfo> {
   const state = /[/\\]/.test(place) ? await lookAt(path.resolve(place)) : null;

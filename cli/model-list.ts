@@ -11,7 +11,10 @@ interface ListOptions {
   readonly json?: true;
 }
 
-/** `vedere models list`: the models of this machine, broken ones too, what the workers do with them, and their aliases. */
+/**
+ * `vedere models list`: the models of this machine, broken ones too, what the workers do with them,
+ * and their aliases.
+ */
 export async function listModels(options: ListOptions): Promise<void> {
   const { models, registry, clock, close } = await connectModels(
     readModelConfig({ dataDir: options.data }),

@@ -21,7 +21,10 @@ export const operatorOptions = {
   json: ["--json", "print JSON"],
 } as const;
 
-/** Opens the tenants for as long as `work` takes, and prints what it says: as JSON where that is asked for, else as text. */
+/**
+ * Opens the tenants for as long as `work` takes, and prints what it says: as JSON where that is
+ * asked for, else as text.
+ */
 export async function operate<Result>(
   options: OperatorOptions,
   work: (ports: TenantConnection & { readonly by: Author }) => Promise<Result>,

@@ -14,7 +14,10 @@ export function isImageName(name: string): boolean {
   return /\.(jpe?g|png|webp|gif)$/i.test(name);
 }
 
-/** The images of a folder, by name; they are read when they are looked at. Throws AppError INVALID where there are none. */
+/**
+ * The images of a folder, by name; they are read when they are looked at. Throws AppError INVALID
+ * where there are none.
+ */
 export async function picturesIn(folder: string): Promise<Picture[]> {
   const names = (await readdir(folder)).filter(isImageName).sort();
   if (names.length === 0)

@@ -25,8 +25,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
 };
 
 /**
- * The command that is named, alone: `vedere start` must not load what its processes load. All of them if none is named: help lists them,
- * and a mistyped name is compared with them.
+ * The command that is named, alone: `vedere start` must not load what its processes load. All of
+ * them if none is named: help lists them, and a mistyped name is compared with them.
  */
 function loadCommands(args: readonly string[]): Promise<AddCommand[]> {
   const named = args.find((arg) => !arg.startsWith("-")) ?? "";

@@ -39,9 +39,11 @@ export interface ProofHooks {
 const questions = commonQuestions();
 
 /**
- * Compares a built model with its reference, one after the other, so that no more than one is in memory. `exact` are the same weights in float32:
- * the model itself where that is its precision, null where the reference is another. It must answer in batches as it does alone, and where there
- * is no other reference this is what is compared. Throws AppError: MODEL_FAILED, of the pictures, CANCELED.
+ * Compares a built model with its reference, one after the other, so that no more than one is in
+ * memory. `exact` are the same weights in float32: the model itself where that is its precision,
+ * null where the reference is another. It must answer in batches as it does alone, and where there
+ * is no other reference this is what is compared. Throws AppError: MODEL_FAILED, of the pictures,
+ * CANCELED.
  */
 export async function proveModel(
   built: ModelInfo,

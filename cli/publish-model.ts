@@ -15,7 +15,10 @@ import type { ModelInfo } from "../core/ports.ts";
 import { compareFiles, sha256Of } from "./checksums.ts";
 import { makeFolder } from "./draft.ts";
 
-/** Copies a model of this machine into a bucket, where gateways see it and workers fetch it. `onFile` hears of each file. */
+/**
+ * Copies a model of this machine into a bucket, where gateways see it and workers fetch it.
+ * `onFile` hears of each file.
+ */
 export async function publishModel(
   bucket: Bucket,
   info: ModelInfo,
@@ -52,8 +55,9 @@ export async function publishModel(
 }
 
 /**
- * Fetches the models of a bucket that this machine lacks into folders under `into`, but for those of `has`, by `id@revision`. Each folder appears
- * when all of its files are there and have their sha256. Returns the names of the new ones. Throws AppError MODEL_UNAVAILABLE.
+ * Fetches the models of a bucket that this machine lacks into folders under `into`, but for those
+ * of `has`, by `id@revision`. Each folder appears when all of its files are there and have their
+ * sha256. Returns the names of the new ones. Throws AppError MODEL_UNAVAILABLE.
  */
 export async function fetchModels(
   bucket: Bucket,

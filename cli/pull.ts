@@ -37,8 +37,9 @@ export interface Pulled {
 }
 
 /**
- * Fetches a model from the hub. Files gather in a hidden folder named after the commit, where an interrupted pull goes on; the folder takes
- * the model's name only when all is there and checked. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE.
+ * Fetches a model from the hub. Files gather in a hidden folder named after the commit, where an
+ * interrupted pull goes on; the folder takes the model's name only when all is there and checked.
+ * Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE.
  */
 export async function pullModel(hub: HubAccess, request: PullRequest): Promise<Pulled> {
   const { id, repository, manifest } = knownModel(request.name);
@@ -74,7 +75,10 @@ export async function pullModel(hub: HubAccess, request: PullRequest): Promise<P
   return { ...complete, isNew: true };
 }
 
-/** The files that a model needs in the given precisions. Throws AppError MODEL_UNAVAILABLE where the repository lacks one. */
+/**
+ * The files that a model needs in the given precisions. Throws AppError MODEL_UNAVAILABLE where the
+ * repository lacks one.
+ */
 function chooseFiles({ repository, files }: Snapshot, precisions: Precisions): HubFile[] {
   // Large graphs keep their weights beside them, in .onnx_data, .onnx_data_1 …
   const find = (name: string) =>

@@ -12,7 +12,10 @@ const readRunsEveryMs = 5_000;
 /** Between two steps, so that others find the store free most of the time. */
 const stepPauseMs = 20;
 
-/** Deletes tenants that are to be deleted, runs that keep nothing and were read, and what is older than `days` or than tenants want it kept, until `signal` aborts. */
+/**
+ * Deletes tenants that are to be deleted, runs that keep nothing and were read, and what is older
+ * than `days` or than tenants want it kept, until `signal` aborts.
+ */
 export async function retainUntil(
   signal: AbortSignal,
   ports: Connection,

@@ -5,8 +5,9 @@ import { answerHeaders } from "../api/answer-headers.ts";
 import { AppError } from "../core/errors.ts";
 
 /**
- * Serves /metrics on a port of its own, which need not be reachable from where callers are. `collect` gives the values of each process. Does
- * nothing where no port is set. Returns how to end it. Throws AppError SETTING_INVALID where the port cannot be had.
+ * Serves /metrics on a port of its own, which need not be reachable from where callers are.
+ * `collect` gives the values of each process. Does nothing where no port is set. Returns how to end
+ * it. Throws AppError SETTING_INVALID where the port cannot be had.
  */
 export async function serveMetrics(
   { host, metricsPort }: Pick<Config, "host" | "metricsPort">,

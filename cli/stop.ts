@@ -1,11 +1,15 @@
 import { hasParent, onOrphaned } from "./parent.ts";
 
-/** npm and npx pass Ctrl-C on although the terminal has sent it already: a signal this soon after the first is the same wish. */
+/**
+ * npm and npx pass Ctrl-C on although the terminal has sent it already: a signal this soon after
+ * the first is the same wish.
+ */
 const echoMs = 500;
 
 /**
- * Aborts at the first SIGINT or SIGTERM; `kill` runs at one more, for those who do not want to wait. A process of `vedere start` leaves
- * SIGINT and the second signal to it, and stops if it is gone: a terminal sends Ctrl-C to all of them at once.
+ * Aborts at the first SIGINT or SIGTERM; `kill` runs at one more, for those who do not want to
+ * wait. A process of `vedere start` leaves SIGINT and the second signal to it, and stops if it is
+ * gone: a terminal sends Ctrl-C to all of them at once.
  */
 export function onStop(kill: () => void): AbortSignal {
   const stop = new AbortController();

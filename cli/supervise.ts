@@ -19,9 +19,10 @@ export interface Service {
 const restartsKept = 20;
 
 /**
- * Runs the service: a gateway, and workers as soon as it listens, each started again if it dies or hangs. Prints the greeting of the first
- * gateway, and "Ready." once a worker takes runs. Aborting `signal` stops the workers after the runs that they have, then the gateway. A
- * gateway that never listened ends the service with its exit code.
+ * Runs the service: a gateway, and workers as soon as it listens, each started again if it dies or
+ * hangs. Prints the greeting of the first gateway, and "Ready." once a worker takes runs. Aborting
+ * `signal` stops the workers after the runs that they have, then the gateway. A gateway that never
+ * listened ends the service with its exit code.
  */
 export function supervise(setup: {
   gatewayArgs: readonly string[];

@@ -64,7 +64,10 @@ export function wordOf(name: TaskName): string {
   return name.toLowerCase().replaceAll("_", "-");
 }
 
-/** The tasks that were asked for, in that order. Throws AppError INVALID for what is missing or fits none of them. */
+/**
+ * The tasks that were asked for, in that order. Throws AppError INVALID for what is missing or fits
+ * none of them.
+ */
 export function tasksFrom(
   words: readonly string[],
   options: TaskOptions,

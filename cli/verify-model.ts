@@ -17,8 +17,8 @@ export interface Verification {
 }
 
 /**
- * Checks a model's folder: the files against their checksums, and every graph by opening it and comparing its inputs and outputs with the public
- * layout or that of a built model.
+ * Checks a model's folder: the files against their checksums, and every graph by opening it and
+ * comparing its inputs and outputs with the public layout or that of a built model.
  */
 export async function verifyModel(info: ModelInfo): Promise<Verification> {
   const faults = info.fault === null ? [] : [info.fault];

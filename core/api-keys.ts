@@ -30,7 +30,10 @@ export interface KeyPorts extends Pick<Ports, "tenants" | "clock"> {
   readonly pepper: string;
 }
 
-/** What is needed to change tenants and keys: each change leaves an entry of this author in the audit log. */
+/**
+ * What is needed to change tenants and keys: each change leaves an entry of this author in the
+ * audit log.
+ */
 export interface AuditedPorts extends Pick<Ports, "tenants" | "clock"> {
   readonly by: Author;
 }
@@ -42,8 +45,9 @@ export interface NewKey {
 }
 
 /**
- * Makes a key that can do no more than the granter, and ends no later. Throws AppError: NOT_FOUND (the tenant is missing, or another's),
- * FORBIDDEN (scopes that the granter lacks, or a later end), INVALID.
+ * Makes a key that can do no more than the granter, and ends no later. Throws AppError: NOT_FOUND
+ * (the tenant is missing, or another's), FORBIDDEN (scopes that the granter lacks, or a later end),
+ * INVALID.
  */
 export async function createKey(
   ports: KeyPorts & AuditedPorts,
@@ -71,8 +75,9 @@ export async function createKey(
 }
 
 /**
- * Makes a key of the same name, scopes and expiry, while the old one goes on for `graceMs`, so that both can be deployed. Throws AppError:
- * NOT_FOUND, FORBIDDEN (the key can do more than the granter, or ends later), INVALID (it is dead already).
+ * Makes a key of the same name, scopes and expiry, while the old one goes on for `graceMs`, so that
+ * both can be deployed. Throws AppError: NOT_FOUND, FORBIDDEN (the key can do more than the
+ * granter, or ends later), INVALID (it is dead already).
  */
 export async function rerollKey(
   ports: KeyPorts & AuditedPorts,
@@ -112,8 +117,8 @@ export async function rerollKey(
 }
 
 /**
- * Ends a key at once, for good. Any key may end itself, and OPERATOR may end every key. Throws AppError: NOT_FOUND, FORBIDDEN (the key can do
- * more than the granter, or ends later).
+ * Ends a key at once, for good. Any key may end itself, and OPERATOR may end every key. Throws
+ * AppError: NOT_FOUND, FORBIDDEN (the key can do more than the granter, or ends later).
  */
 export async function revokeKey(
   ports: AuditedPorts,
@@ -138,7 +143,10 @@ export interface Pass {
   readonly session: string | null;
 }
 
-/** Whether what a request was admitted by still admits: neither key nor session is ended or expired, the tenant is not disabled. */
+/**
+ * Whether what a request was admitted by still admits: neither key nor session is ended or expired,
+ * the tenant is not disabled.
+ */
 export async function isStillAdmitted(
   { tenants, sessions, clock }: Pick<Ports, "tenants" | "sessions" | "clock">,
   { keyId, session }: Pass,
@@ -166,7 +174,10 @@ export async function createTenant(ports: AuditedPorts, name: string): Promise<T
   return { ...tenant, limits: noTenantLimits, deletion: null };
 }
 
-/** Shuts a tenant's keys out, or lets them in again; its runs in progress end as they would. Throws AppError NOT_FOUND. */
+/**
+ * Shuts a tenant's keys out, or lets them in again; its runs in progress end as they would. Throws
+ * AppError NOT_FOUND.
+ */
 export async function setTenantDisabled(
   ports: AuditedPorts,
   tenantId: string,
@@ -248,7 +259,10 @@ function requireScopes(
   );
 }
 
-/** A key with an end reaches no further than that, whatever its scopes; a key without one ends later than every other. */
+/**
+ * A key with an end reaches no further than that, whatever its scopes; a key without one ends later
+ * than every other.
+ */
 function requireEnd(
   { expiresAt: ownEnd }: Granter,
   end: number | null,

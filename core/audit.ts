@@ -1,6 +1,9 @@
 import { randomBase62 } from "./tenant.ts";
 
-/** What was done, as `subject.verb`. A new mutation that creates, changes, revokes or deletes adds its own. */
+/**
+ * What was done, as `subject.verb`. A new mutation that creates, changes, revokes or deletes adds
+ * its own.
+ */
 export const auditActions = [
   "apiKey.create",
   "apiKey.expire",
@@ -32,7 +35,9 @@ export const auditActions = [
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
-/** Who did it: an API key, whoever can open the store at the command line, or the service itself. */
+/**
+ * Who did it: an API key, whoever can open the store at the command line, or the service itself.
+ */
 export interface AuditActor {
   readonly kind: "KEY" | "COMMAND_LINE" | "SERVICE";
   readonly keyId: string | null;
@@ -73,8 +78,9 @@ export type AuditDetails = Readonly<
 >;
 
 /**
- * The audit log: entries are added, never changed or deleted. A store that takes an entry with a change writes both in one transaction; any
- * other change appends its entry first, so that there is no change without an entry.
+ * The audit log: entries are added, never changed or deleted. A store that takes an entry with a
+ * change writes both in one transaction; any other change appends its entry first, so that there is
+ * no change without an entry.
  */
 export interface Audit {
   append(entry: AuditEntry): Promise<void>;

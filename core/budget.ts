@@ -24,7 +24,10 @@ export interface BucketSize {
   readonly perSecond: number;
 }
 
-/** What is in a bucket now; one that was never drawn from is full. Clocks that run backwards add nothing. */
+/**
+ * What is in a bucket now; one that was never drawn from is full. Clocks that run backwards add
+ * nothing.
+ */
 export function levelOf(
   bucket: Bucket | null,
   { capacity, perSecond }: BucketSize,
@@ -35,8 +38,9 @@ export function levelOf(
 }
 
 /**
- * What becomes of buckets that are drawn from together: all of them, or none. A cost above the capacity is taken from a full bucket, which
- * then owes the rest: else the largest requests could never be made. `waitMs` is until the fullest-to-be has enough; 0 where it was taken.
+ * What becomes of buckets that are drawn from together: all of them, or none. A cost above the
+ * capacity is taken from a full bucket, which then owes the rest: else the largest requests could
+ * never be made. `waitMs` is until the fullest-to-be has enough; 0 where it was taken.
  */
 export function draw(
   buckets: readonly (Bucket | null)[],
@@ -65,7 +69,10 @@ const tokensExpected: Readonly<Record<TaskName, number>> = {
   PROMPT: 80,
 };
 
-/** The work that a run is expected to be, from its input as it was coerced: however the document spelled it. */
+/**
+ * The work that a run is expected to be, from its input as it was coerced: however the document
+ * spelled it.
+ */
 export function plannedCost(
   tasks: readonly { readonly name: TaskName; readonly input: Readonly<Record<string, unknown>> }[],
 ): number {

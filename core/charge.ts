@@ -1,7 +1,10 @@
 import type { TaskName } from "../schema/task.ts";
 import { isFinished, type Run } from "./run.ts";
 
-/** What one answered task is charged for: a row of the ledger, which is written once, with the end of its run, and never changed. */
+/**
+ * What one answered task is charged for: a row of the ledger, which is written once, with the end
+ * of its run, and never changed.
+ */
 export interface Charge {
   readonly tenantId: string;
   readonly runId: string;
@@ -27,12 +30,15 @@ export interface Usage {
 }
 
 /**
- * Units of work: an image through the vision encoder, a prompt through the encoder, an answer's token. The proportions are those of
- * Florence-2-base in bench/results.md (988, 196 and 9 ms).
+ * Units of work: an image through the vision encoder, a prompt through the encoder, an answer's
+ * token. The proportions are those of Florence-2-base in bench/results.md (988, 196 and 9 ms).
  */
 export const units = { encoding: 100, prompt: 20, token: 1 } as const;
 
-/** The charges of a run as it has ended: one for each task with a result. What failed, was canceled or expired is free. */
+/**
+ * The charges of a run as it has ended: one for each task with a result. What failed, was canceled
+ * or expired is free.
+ */
 export function chargesOf(run: Run): Charge[] {
   const { tenantId, id: runId, finishedAt } = run;
   if (!isFinished(run) || finishedAt === null) return [];

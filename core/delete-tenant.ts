@@ -6,8 +6,9 @@ import { dayMs } from "./retention.ts";
 import { localTenantId, type Tenant } from "./tenant.ts";
 
 /**
- * Begins to delete a tenant with all that it has, for good: its keys are shut out at once, and whoever sweeps deletes the rest. Asked again, it
- * tells how far that is. Throws AppError NOT_FOUND, or INVALID for the caller's own tenant and the local one.
+ * Begins to delete a tenant with all that it has, for good: its keys are shut out at once, and
+ * whoever sweeps deletes the rest. Asked again, it tells how far that is. Throws AppError
+ * NOT_FOUND, or INVALID for the caller's own tenant and the local one.
  */
 export async function deleteTenant(ports: AuditedPorts, tenantId: string): Promise<Tenant> {
   const { tenants, by } = ports;
@@ -31,8 +32,9 @@ export async function deleteTenant(ports: AuditedPorts, tenantId: string): Promi
 }
 
 /**
- * Goes on with the deletions that have begun. For a day after the end of one it looks again, for what requests that were on their way have still
- * stored. `pause` comes between two steps, and ends the round by giving false.
+ * Goes on with the deletions that have begun. For a day after the end of one it looks again, for
+ * what requests that were on their way have still stored. `pause` comes between two steps, and ends
+ * the round by giving false.
  */
 export async function eraseDeletedTenants(
   { tenants, retention, clock }: Pick<Ports, "tenants" | "retention" | "clock">,

@@ -3,8 +3,9 @@ import type { Ports } from "./ports.ts";
 const batchMax = 100;
 
 /**
- * Deletes runs that keep nothing and were read or delivered, or that nobody read in time, with their pictures. `pause` is awaited
- * before each; false ends the round. Returns how many were deleted.
+ * Deletes runs that keep nothing and were read or delivered, or that nobody read in time, with
+ * their pictures. `pause` is awaited before each; false ends the round. Returns how many were
+ * deleted.
  */
 export async function eraseRead(
   { runs, retention, clock }: Pick<Ports, "runs" | "retention" | "clock">,

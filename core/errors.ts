@@ -32,14 +32,22 @@ const table = {
 
 export type ErrorCode = keyof typeof table;
 
-/** The only error that crosses a module boundary on purpose. `message` says what is wrong, `fix` what to do; both are shown to callers. */
+/**
+ * The only error that crosses a module boundary on purpose. `message` says what is wrong, `fix`
+ * what to do; both are shown to callers.
+ */
 export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;
   readonly fix: string | null;
-  /** Where in the input. Not `path`: graphql-js takes an error that has one for its own, and leaves out where in the document it came from. */
+  /**
+   * Where in the input. Not `path`: graphql-js takes an error that has one for its own, and leaves
+   * out where in the document it came from.
+   */
   readonly inputPath: readonly string[];
-  /** When the same request may be taken; null where that is not a matter of time, or nobody knows. */
+  /**
+   * When the same request may be taken; null where that is not a matter of time, or nobody knows.
+   */
   readonly retryAfterMs: number | null;
 
   constructor(
@@ -69,7 +77,10 @@ export class AppError extends Error {
   }
 }
 
-/** The error as it may be shown: an AppError itself, anything else as INTERNAL with the original as its cause. */
+/**
+ * The error as it may be shown: an AppError itself, anything else as INTERNAL with the original as
+ * its cause.
+ */
 export function asAppError(error: unknown): AppError {
   return error instanceof AppError
     ? error

@@ -2,16 +2,16 @@ import { AppError } from "./errors.ts";
 import { limits } from "./limits.ts";
 
 /**
- * Whether every store keeps a text as it is. Half of a surrogate pair has no bytes in UTF-8: it would become U+FFFD, and two different texts
- * one. A NUL ends a text for some of what reads it.
+ * Whether every store keeps a text as it is. Half of a surrogate pair has no bytes in UTF-8: it
+ * would become U+FFFD, and two different texts one. A NUL ends a text for some of what reads it.
  */
 export function isExact(text: string): boolean {
   return !/\p{Surrogate}/u.test(text) && !text.includes("\0");
 }
 
 /**
- * What first cannot be kept exactly, in a value of JSON and anywhere below it, or nests too deep to be walked; null if there is nothing. Its
- * path begins with `path`. Uses no recursion.
+ * What first cannot be kept exactly, in a value of JSON and anywhere below it, or nests too deep to
+ * be walked; null if there is nothing. Its path begins with `path`. Uses no recursion.
  */
 export function exactFault(
   value: unknown,
@@ -56,7 +56,10 @@ function faultOf(value: unknown, depth: number, depthMax: number): Wrong | null 
   return null;
 }
 
-/** JSON of numbers beyond a double's exact integers, or its range, means a number here that is not the one that was written. */
+/**
+ * JSON of numbers beyond a double's exact integers, or its range, means a number here that is not
+ * the one that was written.
+ */
 function numberFault(value: number): Wrong | null {
   if (Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return null;
   return {
@@ -76,7 +79,10 @@ function invalid({ message, fix }: Wrong, path: readonly string[]): AppError {
   return new AppError("INVALID", message, { path, fix });
 }
 
-/** From the top to a place. Names are the caller's: long ones are cut, and broken ones mended so that they can be shown. */
+/**
+ * From the top to a place. Names are the caller's: long ones are cut, and broken ones mended so
+ * that they can be shown.
+ */
 function namesOf(place: Place): string[] {
   const names: string[] = [];
   for (let at: Place = place; at.above; at = at.above)

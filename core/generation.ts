@@ -12,7 +12,10 @@ export const referenceOptions: FullOptions = {
   lengthPenalty: 1,
 };
 
-/** Fills the options that are open from others, the first word that was said counting, and in the end from the reference's. */
+/**
+ * Fills the options that are open from others, the first word that was said counting, and in the
+ * end from the reference's.
+ */
 export function fillOptions(...said: readonly GenerateOptions[]): FullOptions {
   const first = (name: keyof GenerateOptions) =>
     said.map((options) => options[name] ?? null).find((value) => value !== null) ??
@@ -26,8 +29,9 @@ export function fillOptions(...said: readonly GenerateOptions[]): FullOptions {
 }
 
 /**
- * How a checkpoint wants to be asked: the words of its generation_config.json, else of the text_config in its config.json, in the spelling of
- * transformers. A length of 20 is what transformers writes where nobody chose one.
+ * How a checkpoint wants to be asked: the words of its generation_config.json, else of the
+ * text_config in its config.json, in the spelling of transformers. A length of 20 is what
+ * transformers writes where nobody chose one.
  */
 export function savedOptions(generation: Json, text: Json): GenerateOptions {
   const given = (key: string) => generation[key] ?? text[key];

@@ -1,4 +1,7 @@
-/** Every bound of the service in one place; the SDL's descriptions and the README say the same numbers. */
+/**
+ * Every bound of the service in one place; the SDL's descriptions and the README say the same
+ * numbers.
+ */
 export const limits = {
   image: {
     bytesMax: 20_000_000,
@@ -18,14 +21,19 @@ export const limits = {
     metadataBytesMax: 8_192,
     /** Objects and lists within one another. */
     metadataDepthMax: 32,
-    /** How long a run that keeps nothing stays once it was read: an answer that was lost can be asked for again. */
+    /**
+     * How long a run that keeps nothing stays once it was read: an answer that was lost can be
+     * asked for again.
+     */
     readKeptMs: 60_000,
     /** How long it stays after its end if nobody reads it. */
     unreadKeptMs: 86_400_000,
     idempotencyKeyMax: 255,
   },
   upload: { filesMax: 100, lifetimeMs: 3_600_000 },
-  /** Of a page: how long a sign-in link and a session live, and how many sessions a key has at once. */
+  /**
+   * Of a page: how long a sign-in link and a session live, and how many sessions a key has at once.
+   */
   session: {
     tokenMs: 15 * 60_000,
     lifetimeMs: 12 * 3_600_000,
@@ -35,11 +43,17 @@ export const limits = {
   page: { firstMax: 100 },
   /** Of a tenant's or a key's name, and how long a rerolled key may live on. */
   key: { nameMax: 200, graceMsMax: 30 * 86_400_000 },
-  /** Subscriptions and long polls that one key may have open at one gateway process; more are refused with RATE_LIMITED. */
+  /**
+   * Subscriptions and long polls that one key may have open at one gateway process; more are
+   * refused with RATE_LIMITED.
+   */
   openWaitsPerKey: 100,
   /** A tenant's runs that have not finished; more are refused with QUEUE_FULL. */
   unfinishedRunsMax: 10_000,
-  /** What a token bucket holds, in units of work, unless a setting or a tenant's limit says otherwise. */
+  /**
+   * What a token bucket holds, in units of work, unless a setting or a tenant's limit says
+   * otherwise.
+   */
   burstUnits: 20_000,
   request: {
     bodyBytesMax: 8_000_000,
@@ -59,8 +73,9 @@ export const limits = {
   },
   fetch: { totalMs: 10_000, idleMs: 2_000, redirectsMax: 3 },
   /**
-   * A tenant's endpoints; characters of a payload query; bytes of a payload, beyond which the thin one takes its place; how long a receiver may
-   * take; how much of its answer is kept; how long a former secret may live on; deliveries that are recovered at once.
+   * A tenant's endpoints; characters of a payload query; bytes of a payload, beyond which the thin
+   * one takes its place; how long a receiver may take; how much of its answer is kept; how long a
+   * former secret may live on; deliveries that are recovered at once.
    */
   webhook: {
     endpointsMax: 20,
@@ -73,6 +88,9 @@ export const limits = {
     overlapMsMax: 7 * 86_400_000,
     recoverMax: 1_000,
   },
-  /** A worker holds a run for `leaseMs` and renews at a third of it; after `attemptsMax` attempts that never ended the run is given up. */
+  /**
+   * A worker holds a run for `leaseMs` and renews at a third of it; after `attemptsMax` attempts
+   * that never ended the run is given up.
+   */
   lease: { leaseMs: 30_000, attemptsMax: 3 },
 } as const;

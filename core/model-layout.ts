@@ -1,13 +1,22 @@
-/** The ONNX layouts of Florence-2: the graphs in a model's folder onnx/, and what is appended to their names in each precision. */
+/**
+ * The ONNX layouts of Florence-2: the graphs in a model's folder onnx/, and what is appended to
+ * their names in each precision.
+ */
 
-/** In this order they are run; the merged decoder may be split into decoder_model and decoder_with_past_model. */
+/**
+ * In this order they are run; the merged decoder may be split into decoder_model and
+ * decoder_with_past_model.
+ */
 export const graphNames = [
   "vision_encoder",
   "embed_tokens",
   "encoder_model",
   "decoder_model_merged",
 ] as const;
-/** In the place of decoder_model_merged, and preferred to it, in the layout that `vedere models build` writes: one step at a time. */
+/**
+ * In the place of decoder_model_merged, and preferred to it, in the layout that `vedere models
+ * build` writes: one step at a time.
+ */
 export const stepDecoder = "decoder_step";
 export type GraphName = (typeof graphNames)[number];
 

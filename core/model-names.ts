@@ -12,9 +12,10 @@ export function keyOf(info: Pick<ModelInfo, "id" | "revision" | "stamp">): strin
 }
 
 /**
- * What a name may mean, the first being what it means: an alias its target alone; an id its revisions, the newest first; `id@revision` that
- * one. An alias goes before an id of the same name, so that operators can pin what the id means. Models with a fault only where there is
- * no sound one; none where nothing has the name.
+ * What a name may mean, the first being what it means: an alias its target alone; an id its
+ * revisions, the newest first; `id@revision` that one. An alias goes before an id of the same name,
+ * so that operators can pin what the id means. Models with a fault only where there is no sound
+ * one; none where nothing has the name.
  */
 export function findModels<Model extends NamedModel>(
   models: readonly Model[],
@@ -29,7 +30,10 @@ export function findModels<Model extends NamedModel>(
   return sound.length > 0 ? sound : matches;
 }
 
-/** What a name means, or the default model where it is null. Throws AppError MODEL_NOT_FOUND, MODEL_UNAVAILABLE where its files cannot be run. */
+/**
+ * What a name means, or the default model where it is null. Throws AppError MODEL_NOT_FOUND,
+ * MODEL_UNAVAILABLE where its files cannot be run.
+ */
 export function resolveModel(models: readonly ModelInfo[], name: string | null): ModelInfo {
   const model =
     name === null ? models.find(({ isDefault }) => isDefault) : findModels(models, name)[0];
@@ -53,7 +57,10 @@ export function resolveModel(models: readonly ModelInfo[], name: string | null):
   );
 }
 
-/** The models with the aliases that lead to them, through other aliases too; an alias that leads nowhere, or in a circle, is with none. */
+/**
+ * The models with the aliases that lead to them, through other aliases too; an alias that leads
+ * nowhere, or in a circle, is with none.
+ */
 export function withAliases<Model extends Omit<NamedModel, "aliases">>(
   models: readonly Model[],
   aliases: readonly ModelAlias[],
@@ -71,8 +78,8 @@ export function withAliases<Model extends Omit<NamedModel, "aliases">>(
 }
 
 /**
- * Where an alias of this name and target would lead in the end: an id or `id@revision`. An alias may be named like an id and lead to one of its
- * revisions. Null where it would lead in a circle.
+ * Where an alias of this name and target would lead in the end: an id or `id@revision`. An alias
+ * may be named like an id and lead to one of its revisions. Null where it would lead in a circle.
  */
 export function finalTarget(
   aliases: readonly ModelAlias[],

@@ -1,7 +1,9 @@
 import { exactName } from "./model-names.ts";
 import type { HostedModel, ModelInfo, WorkerReport } from "./ports.ts";
 
-/** AVAILABLE: its files are here, and no worker has it loaded; it is loaded when a run asks for it. */
+/**
+ * AVAILABLE: its files are here, and no worker has it loaded; it is loaded when a run asks for it.
+ */
 export type ModelStatus = "AVAILABLE" | HostedModel["state"];
 
 /** Workers report whenever something changes, and at least so often. */
@@ -13,7 +15,10 @@ const overdueMs = 3 * reportEveryMs;
 /** A worker that was silent for this long is of the past. */
 export const silenceShownMs = 300_000;
 
-/** How many workers report as they should, and how many have fallen silent, of reports not older than `silenceShownMs`. */
+/**
+ * How many workers report as they should, and how many have fallen silent, of reports not older
+ * than `silenceShownMs`.
+ */
 export function workerCounts(
   reports: readonly Pick<WorkerReport, "at">[],
   now: number,
@@ -22,7 +27,10 @@ export function workerCounts(
   return { reporting: reports.length - silent, silent };
 }
 
-/** What a model is up to, from the word of all workers: one that has it ready makes it READY, whatever the others say. */
+/**
+ * What a model is up to, from the word of all workers: one that has it ready makes it READY,
+ * whatever the others say.
+ */
 export function modelStatus(
   model: ModelInfo,
   reports: readonly WorkerReport[],

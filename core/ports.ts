@@ -11,7 +11,10 @@ import type { ApiKey, NewTenant, Tenant } from "./tenant.ts";
 import type { TenantLimitsChange } from "./tenant-limits.ts";
 import type { Webhooks } from "./webhook-store.ts";
 
-/** All that the service needs from the world. A tenant's id comes first in every call that touches a tenant's data. */
+/**
+ * All that the service needs from the world. A tenant's id comes first in every call that touches a
+ * tenant's data.
+ */
 export interface Ports {
   readonly runs: Runs;
   readonly tenants: Tenants;
@@ -23,7 +26,10 @@ export interface Ports {
   readonly queue: Queue;
   readonly models: Models;
   readonly registry: ModelRegistry;
-  /** Where the gateway itself takes uploaded bytes (embedded store); null where clients PUT to the store directly. */
+  /**
+   * Where the gateway itself takes uploaded bytes (embedded store); null where clients PUT to the
+   * store directly.
+   */
   readonly uploads: UploadReceiver | null;
   readonly probe: StorageProbe;
   /** The sessions of pages (embedded store); null if the gateway serves no page. */
@@ -34,8 +40,9 @@ export interface Ports {
 /** Whether a run could be stored at this moment. */
 export interface StorageProbe {
   /**
-   * Stores a little, in the place of what it stored before; what it costs does not grow with the store. Rejects as storing a run would: with
-   * AppError STORE_UNAVAILABLE where the place and the way out are known.
+   * Stores a little, in the place of what it stored before; what it costs does not grow with the
+   * store. Rejects as storing a run would: with AppError STORE_UNAVAILABLE where the place and the
+   * way out are known.
    */
   write(): Promise<void>;
 }
@@ -47,25 +54,33 @@ export interface Clock {
 
 export interface Runs {
   /**
-   * Stores a new run. With an idempotency key that this tenant has used before, nothing is stored and the earlier run comes back:
-   * `replayed` where the input's hash is the same, `mismatch` where it differs. Keys are remembered as long as their run. `imageGone`:
-   * nothing is stored, because the run's image was deleted a moment ago, and has not been put again.
+   * Stores a new run. With an idempotency key that this tenant has used before, nothing is stored
+   * and the earlier run comes back: `replayed` where the input's hash is the same, `mismatch` where
+   * it differs. Keys are remembered as long as their run. `imageGone`: nothing is stored, because
+   * the run's image was deleted a moment ago, and has not been put again.
    */
   create(
     run: Run,
     idempotency: { key: string; inputHash: string } | null,
   ): Promise<{ outcome: "created" | "replayed" | "mismatch" | "imageGone"; run: Run }>;
   get(tenantId: string, runId: string): Promise<Run | null>;
-  /** The run that was created with an idempotency key, and the hash of its input; null where this tenant never used the key. */
+  /**
+   * The run that was created with an idempotency key, and the hash of its input; null where this
+   * tenant never used the key.
+   */
   findByKey(tenantId: string, key: string): Promise<{ run: Run; inputHash: string } | null>;
   /**
-   * Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where it has not. A run that ends so leaves its
-   * charges (`core/charge.ts`) in the ledger and its event (`core/webhook.ts`) in the outbox, in the same transaction.
+   * Replaces the run if it still has version `run.version - 1`; false, and nothing changed, where
+   * it has not. A run that ends so leaves its charges (`core/charge.ts`) in the ledger and its
+   * event (`core/webhook.ts`) in the outbox, in the same transaction.
    */
   replace(run: Run): Promise<boolean>;
   /** The sums of a tenant's charges from an instant, until before another. */
   usage(tenantId: string, span: { readonly from: number; readonly to: number }): Promise<Usage>;
-  /** The ledger's rows of a tenant by run, in the order in which the runs ended, ties by id, from behind `after`. */
+  /**
+   * The ledger's rows of a tenant by run, in the order in which the runs ended, ties by id, from
+   * behind `after`.
+   */
   ledger(
     tenantId: string,
     page: { readonly first: number; readonly after: { at: number; runId: string } | null },
@@ -75,16 +90,27 @@ export interface Runs {
     tenantId: string,
     page: { first: number; after: string | null; status: readonly RunStatus[] | null },
   ): Promise<RunPage>;
-  /** A finished run that keeps nothing may be deleted from this instant on, or from the earlier one that is known. */
+  /**
+   * A finished run that keeps nothing may be deleted from this instant on, or from the earlier one
+   * that is known.
+   */
   eraseFrom(tenantId: string, runId: string, at: number): Promise<void>;
   /** Runs of all tenants that may be deleted by an instant, longest overdue first. */
   erasable(by: number, max: number): Promise<Pick<Run, "tenantId" | "id">[]>;
   countUnfinished(tenantId: string): Promise<number>;
-  /** For the sweeper: queued runs of all tenants that were created before an instant, oldest first. */
+  /**
+   * For the sweeper: queued runs of all tenants that were created before an instant, oldest first.
+   */
   queued(createdBefore: number, max: number): Promise<Run[]>;
-  /** For the sweeper: queued runs of all tenants whose time had run out by an instant, longest overdue first. */
+  /**
+   * For the sweeper: queued runs of all tenants whose time had run out by an instant, longest
+   * overdue first.
+   */
   overdue(by: number, max: number): Promise<Run[]>;
-  /** Resolves once the run has another version than the given one, or after `waitMs`; whichever is first. */
+  /**
+   * Resolves once the run has another version than the given one, or after `waitMs`; whichever is
+   * first.
+   */
   changed(
     tenantId: string,
     runId: string,
@@ -109,17 +135,23 @@ export interface RunPage {
   cursorOf(run: Run): string;
 }
 
-/** A change that is given an entry of the audit log writes both in one transaction, and no entry where nothing changed. */
+/**
+ * A change that is given an entry of the audit log writes both in one transaction, and no entry
+ * where nothing changed.
+ */
 export interface Tenants {
   create(tenant: NewTenant, entry?: AuditEntry): Promise<void>;
   get(tenantId: string): Promise<Tenant | null>;
   /** All of them, by id, from behind `after`. */
   list(page: { readonly first: number; readonly after: string | null }): Promise<Tenant[]>;
-  /** Since when a tenant's keys admit nobody; null lets them in again. False where there is no such tenant, or it is being deleted. */
+  /**
+   * Since when a tenant's keys admit nobody; null lets them in again. False where there is no such
+   * tenant, or it is being deleted.
+   */
   setDisabled(tenantId: string, disabledAt: number | null, entry?: AuditEntry): Promise<boolean>;
   /**
-   * Begins to delete a tenant: shuts its keys out for good, and notes what is to be done. One that has begun goes on. False if there is no such
-   * tenant.
+   * Begins to delete a tenant: shuts its keys out for good, and notes what is to be done. One that
+   * has begun goes on. False if there is no such tenant.
    */
   beginDeletion(tenantId: string, at: number, entry?: AuditEntry): Promise<boolean>;
   /** Tenants that are being deleted, and those whose deletion ended after an instant. */
@@ -134,15 +166,19 @@ export interface Tenants {
   /** A tenant's keys, dead ones included, newest first. */
   keys(tenantId: string): Promise<ApiKey[]>;
   /**
-   * Stores a key and moves the end of the one that it replaces, in one transaction. False, and nothing
-   * changed, if the fresh key's tenant has no such key, or it is revoked or ends earlier than that.
+   * Stores a key and moves the end of the one that it replaces, in one transaction. False, and
+   * nothing changed, if the fresh key's tenant has no such key, or it is revoked or ends earlier
+   * than that.
    */
   replaceKey(
     fresh: ApiKey,
     replaced: { readonly keyId: string; readonly expiresAt: number },
     entries?: readonly AuditEntry[],
   ): Promise<boolean>;
-  /** From now on the key admits nobody; the first instant stays. False where the tenant has no such key. */
+  /**
+   * From now on the key admits nobody; the first instant stays. False where the tenant has no such
+   * key.
+   */
   revokeKey(
     tenantId: string,
     keyId: string,
@@ -151,7 +187,9 @@ export interface Tenants {
   ): Promise<boolean>;
 }
 
-/** Sign-in links and sessions of pages, by the hash of what the page holds; entries as in Tenants. */
+/**
+ * Sign-in links and sessions of pages, by the hash of what the page holds; entries as in Tenants.
+ */
 export interface Sessions {
   /** Stores a token, and deletes those that had expired by `now` (milliseconds since 1970). */
   createToken(token: SignInToken, now: number, entry?: AuditEntry): Promise<void>;
@@ -167,10 +205,13 @@ export interface Sessions {
   end(hash: string, entry?: AuditEntry): Promise<void>;
 }
 
-/** Token buckets, by tenant and a name of its own; all processes of the service draw from the same. */
+/**
+ * Token buckets, by tenant and a name of its own; all processes of the service draw from the same.
+ */
 export interface Budgets {
   /**
-   * Draws the cost from all of the named buckets, or from none (`draw` in core/budget.ts). A cost of 0 reads. Negative costs give back.
+   * Draws the cost from all of the named buckets, or from none (`draw` in core/budget.ts). A cost
+   * of 0 reads. Negative costs give back.
    */
   draw(
     tenantId: string,
@@ -190,8 +231,8 @@ export interface Images {
     page: { readonly first: number; readonly after: string | null },
   ): Promise<StoredImage[]>;
   /**
-   * Prepares one PUT of exactly the announced bytes, for the key that asks. Where the gateway takes the
-   * bytes, it takes them only while that key admits; S3 cannot ask.
+   * Prepares one PUT of exactly the announced bytes, for the key that asks. Where the gateway takes
+   * the bytes, it takes them only while that key admits; S3 cannot ask.
    */
   createUpload(tenantId: string, upload: Upload, keyId?: string): Promise<UploadTarget>;
   getUpload(tenantId: string, uploadId: string): Promise<Upload | null>;
@@ -201,7 +242,8 @@ export interface Images {
 
 export interface UploadReceiver {
   /**
-   * Takes the bytes of one upload. Throws AppError: NOT_FOUND (unknown, expired, used already, wrongly signed, or of a key that admits nobody any more), SOURCE_TOO_LARGE (more bytes than
+   * Takes the bytes of one upload. Throws AppError: NOT_FOUND (unknown, expired, used already,
+   * wrongly signed, or of a key that admits nobody any more), SOURCE_TOO_LARGE (more bytes than
    * announced; nothing is kept), INVALID (fewer bytes, or another sha256; nothing is kept).
    */
   accept(uploadId: string, signature: string, body: AsyncIterable<Uint8Array>): Promise<void>;
@@ -220,12 +262,15 @@ export interface UploadTarget {
   readonly headers: readonly { readonly name: string; readonly value: string }[];
 }
 
-/** At least once, in no promised order. A received message is invisible to others until its lease ends. */
+/**
+ * At least once, in no promised order. A received message is invisible to others until its lease
+ * ends.
+ */
 export interface Queue {
   send(message: RunMessage): Promise<void>;
   /**
-   * Up to `max` messages, waiting up to `waitMs` for the first; of other tenants than those of `except`, where the queue can tell them apart
-   * before it gives them.
+   * Up to `max` messages, waiting up to `waitMs` for the first; of other tenants than those of
+   * `except`, where the queue can tell them apart before it gives them.
    */
   receive(options: {
     max: number;
@@ -261,11 +306,15 @@ export interface QueueDepth {
   readonly oldestAgeMs: number;
 }
 
-/** The models whose files are here, known without loading them; models that come, change and go are seen without a restart. */
+/**
+ * The models whose files are here, known without loading them; models that come, change and go are
+ * seen without a restart.
+ */
 export interface Models {
   /**
-   * One for each id and revision, sound or not; of several revisions of one id the newest first. What is listed may be up to a second old
-   * unless `isFresh` is set: for the moment at which a model is missed. `core/model-names.ts` finds a model in it by a name.
+   * One for each id and revision, sound or not; of several revisions of one id the newest first.
+   * What is listed may be up to a second old unless `isFresh` is set: for the moment at which a
+   * model is missed. `core/model-names.ts` finds a model in it by a name.
    */
   list(options?: { readonly isFresh: boolean }): Promise<ModelInfo[]>;
 }
@@ -285,7 +334,10 @@ export interface ModelInfo {
   readonly folder: string;
   /** Names the state of the files: another one means that some of them were changed. */
   readonly stamp: string;
-  /** Options of requests that leave them open; what is open here too comes from generation_config.json. */
+  /**
+   * Options of requests that leave them open; what is open here too comes from
+   * generation_config.json.
+   */
   readonly defaults: GenerateOptions;
 }
 
@@ -297,7 +349,10 @@ export interface ModelRegistry {
   setAlias(alias: ModelAlias): Promise<void>;
   /** False where there is none of this name. */
   removeAlias(name: string): Promise<boolean>;
-  /** Takes the place of what this worker said before. Reports that are more than a day older than this one may be forgotten. */
+  /**
+   * Takes the place of what this worker said before. Reports that are more than a day older than
+   * this one may be forgotten.
+   */
   report(report: WorkerReport): Promise<void>;
   /** The last word of every worker that reported at this instant or later, by worker id. */
   reports(since: number): Promise<WorkerReport[]>;
@@ -324,7 +379,10 @@ export interface HostedModel {
   readonly revision: string;
   /** LOADING until it has been warmed up; FAILED until it is tried again. */
   readonly state: "LOADING" | "READY" | "FAILED";
-  /** Why it failed, or what else there is to know: that it runs on another execution provider than the preferred one. */
+  /**
+   * Why it failed, or what else there is to know: that it runs on another execution provider than
+   * the preferred one.
+   */
   readonly message: string | null;
   /** Null unless READY. */
   readonly executionProvider: string | null;
@@ -333,26 +391,33 @@ export interface HostedModel {
 }
 
 /**
- * Vision models at work, in two verbs: see an image once, answer any number of prompts about it. `model` is a name (an id, `id@revision` or an
- * alias), which is looked up at each call, or the `model` of a HeldModel, which means the same weights as long as it is held.
+ * Vision models at work, in two verbs: see an image once, answer any number of prompts about it.
+ * `model` is a name (an id, `id@revision` or an alias), which is looked up at each call, or the
+ * `model` of a HeldModel, which means the same weights as long as it is held.
  */
 export interface Engine {
   /**
-   * Loads a model if need be and keeps it for one run: whatever an alias or the model folders say meanwhile, and however short memory is,
-   * `see` and `answer` then mean this model until `release`. May wait for memory that other runs hold. Throws AppError MODEL_NOT_FOUND,
+   * Loads a model if need be and keeps it for one run: whatever an alias or the model folders say
+   * meanwhile, and however short memory is, `see` and `answer` then mean this model until
+   * `release`. May wait for memory that other runs hold. Throws AppError MODEL_NOT_FOUND,
    * MODEL_UNAVAILABLE (with the reason), CANCELED.
    */
   hold(model: string, signal?: AbortSignal): Promise<HeldModel>;
-  /** Decodes and encodes images. One bad image fails alone: its place holds an AppError (SOURCE_CORRUPT …). */
+  /**
+   * Decodes and encodes images. One bad image fails alone: its place holds an AppError
+   * (SOURCE_CORRUPT …).
+   */
   see(
     model: string,
     images: readonly Uint8Array[],
     signal?: AbortSignal,
   ): Promise<(Sight | Error)[]>;
   /**
-   * Answers prompts about seen images as one batch, by the model that saw them; the answers are what single calls would give. Throws AppError
-   * CANCELED when aborted between two tokens, MODEL_UNAVAILABLE where the model that saw is gone (nobody held it, and its files were replaced).
-   * `turn` is awaited before each token: who shares the thread says there when it goes on.
+   * Answers prompts about seen images as one batch, by the model that saw them; the answers are
+   * what single calls would give. Throws AppError CANCELED when aborted between two tokens,
+   * MODEL_UNAVAILABLE where the model that saw is gone (nobody held it, and its files were
+   * replaced). `turn` is awaited before each token: who shares the thread says there when it goes
+   * on.
    */
   answer(
     model: string,
@@ -362,14 +427,20 @@ export interface Engine {
   ): Promise<EngineAnswer[]>;
   /** What is loaded, being loaded or failed lately. */
   hosted(): readonly HostedModel[];
-  /** Unloads the models to which no name leads any more, as `hold` does in passing; to be called now and then, for when nobody holds any. */
+  /**
+   * Unloads the models to which no name leads any more, as `hold` does in passing; to be called now
+   * and then, for when nobody holds any.
+   */
   tidy(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** A model that stays loaded until `release`, which may be called twice. */
 export interface HeldModel {
-  /** For `see` and `answer`, and as the model's part of a cache's key: other weights have another. Not for people. */
+  /**
+   * For `see` and `answer`, and as the model's part of a cache's key: other weights have another.
+   * Not for people.
+   */
   readonly model: string;
   readonly id: string;
   readonly revision: string;

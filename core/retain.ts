@@ -6,8 +6,9 @@ import type { Tenant } from "./tenant.ts";
 const tenantsAtOnce = 100;
 
 /**
- * Deletes all that is older than it is to be kept. `days` is the service's setting, null for no end; a tenant's own limit counts if it is
- * shorter. `pause` lets others work between two steps, and ends the round by giving false.
+ * Deletes all that is older than it is to be kept. `days` is the service's setting, null for no
+ * end; a tenant's own limit counts if it is shorter. `pause` lets others work between two steps,
+ * and ends the round by giving false.
  */
 export async function retain(
   { retention, tenants, clock }: Pick<Ports, "retention" | "tenants" | "clock">,

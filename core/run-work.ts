@@ -1,6 +1,9 @@
 import type { ImageTimings, TaskOutcome } from "./run.ts";
 
-/** Where the time of one run's attempt went, in milliseconds, and what came out: for logs and metrics. */
+/**
+ * Where the time of one run's attempt went, in milliseconds, and what came out: for logs and
+ * metrics.
+ */
 export interface RunWork {
   readonly decodeMs: number;
   readonly pixelsMs: number;
@@ -13,7 +16,10 @@ export interface RunWork {
   readonly cached: boolean;
 }
 
-/** Sums up outcomes. Prompts go through encoder and decoder together, so those stages take what the longest of them took. */
+/**
+ * Sums up outcomes. Prompts go through encoder and decoder together, so those stages take what the
+ * longest of them took.
+ */
 export function workOf(outcomes: readonly TaskOutcome[], image: ImageTimings | null): RunWork {
   const timings = outcomes.flatMap((outcome) => (outcome.result ? [outcome.timings] : []));
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

@@ -86,15 +86,24 @@ export interface ImageTimings {
   readonly decodeMs: number;
   readonly pixelsMs: number;
   readonly visionMs: number;
-  /** Whether the worker still knew what the model sees in this image, and did none of this again; absent in older records. */
+  /**
+   * Whether the worker still knew what the model sees in this image, and did none of this again;
+   * absent in older records.
+   */
   readonly cached?: boolean;
 }
 
-/** One image and the tasks asked of it: the unit of queueing, idempotency, cancel, charge and webhook. Times are milliseconds since 1970. */
+/**
+ * One image and the tasks asked of it: the unit of queueing, idempotency, cancel, charge and
+ * webhook. Times are milliseconds since 1970.
+ */
 export interface Run {
   readonly id: string;
   readonly tenantId: string;
-  /** Counts the changes of this record: a store replaces a run only if it still has the version that was read. */
+  /**
+   * Counts the changes of this record: a store replaces a run only if it still has the version that
+   * was read.
+   */
   readonly version: number;
   readonly status: RunStatus;
   /** Attempts started so far, and so the fencing token of the attempt in progress. */
@@ -123,7 +132,10 @@ export interface RunMessage {
   readonly runId: string;
 }
 
-/** Everything that can happen to a run. `attempt` is the number the claim handed out: an older attempt's word no longer counts. */
+/**
+ * Everything that can happen to a run. `attempt` is the number the claim handed out: an older
+ * attempt's word no longer counts.
+ */
 export type RunChange =
   | { readonly type: "claim" }
   | {
@@ -153,7 +165,10 @@ const terminal: readonly RunStatus[] = [
   "EXPIRED",
 ];
 
-/** When a run that keeps nothing is deleted if nobody reads it; null: not of itself, or not yet known. */
+/**
+ * When a run that keeps nothing is deleted if nobody reads it; null: not of itself, or not yet
+ * known.
+ */
 export function eraseAtOf({ keep, finishedAt }: Pick<Run, "keep" | "finishedAt">): number | null {
   return keep === "NONE" && finishedAt !== null ? finishedAt + limits.run.unreadKeptMs : null;
 }
@@ -162,7 +177,10 @@ export function isFinished(run: Pick<Run, "status">): boolean {
   return terminal.includes(run.status);
 }
 
-/** The run after a change, or null where the change is not allowed: too late, twice, or from an attempt that lost its lease. */
+/**
+ * The run after a change, or null where the change is not allowed: too late, twice, or from an
+ * attempt that lost its lease.
+ */
 export function changeRun(run: Run, change: RunChange, now: number): Run | null {
   if (!allowedFrom[change.type].includes(run.status)) return null;
   const next = { ...run, version: run.version + 1 };

@@ -8,7 +8,8 @@ import { type ApiKey, isAlive, keyAdmits, parseKey, randomBase62, type Scope } f
 
 /**
  * What a page may do at most. A session never hands out keys and never acts for other tenants,
- * whatever its key may do: a fault in a page then stays within one tenant and ends with the session.
+ * whatever its key may do: a fault in a page then stays within one tenant and ends with the
+ * session.
  */
 export const sessionScopes = [
   "RUNS_READ",
@@ -79,7 +80,9 @@ export async function openByKey(
   return open(ports, key, { from, by: "key" });
 }
 
-/** The living session whose cookie carries `text`, with what it may still do; null if there is none. */
+/**
+ * The living session whose cookie carries `text`, with what it may still do; null if there is none.
+ */
 export async function findSession(ports: SessionPorts, text: string): Promise<Session | null> {
   const { sessions, tenants, clock, pepper } = ports;
   if (!sessionPattern.test(text)) return null;

@@ -6,8 +6,8 @@ import type { Tenant } from "./tenant.ts";
 import { limitMax, type TenantLimitsChange } from "./tenant-limits.ts";
 
 /**
- * Changes a tenant's limits: null clears one, and those that are absent stay. Throws AppError NOT_FOUND, or an
- * AggregateError of AppErrors INVALID.
+ * Changes a tenant's limits: null clears one, and those that are absent stay. Throws AppError
+ * NOT_FOUND, or an AggregateError of AppErrors INVALID.
  */
 export async function setTenantLimits(
   ports: AuditedPorts,

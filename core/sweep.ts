@@ -2,15 +2,16 @@ import { applyChange } from "./lifecycle.ts";
 import type { Ports } from "./ports.ts";
 
 /**
- * A queued run that is older than every message in the queue, by this much, has lost its message: the process that created it died
- * before sending. Sending one too many is harmless.
+ * A queued run that is older than every message in the queue, by this much, has lost its message:
+ * the process that created it died before sending. Sending one too many is harmless.
  */
 const resendAfterMs = 60_000;
 const batchMax = 500;
 
 /**
- * One round of housekeeping: runs that nobody started in time become EXPIRED, and queued runs whose message may be lost are sent again, at
- * most once per `resendAfterMs`. `resent` remembers what this process has sent; pass the same map every time.
+ * One round of housekeeping: runs that nobody started in time become EXPIRED, and queued runs whose
+ * message may be lost are sent again, at most once per `resendAfterMs`. `resent` remembers what
+ * this process has sent; pass the same map every time.
  */
 export async function sweep(
   ports: Pick<Ports, "runs" | "queue" | "clock">,

@@ -55,8 +55,8 @@ interface Asked {
 const charactersMax = 2_000_000;
 
 /**
- * A page of what belongs to a tenant. Each record is as it was when it was read; what is made while an export goes on
- * may be in it or not. `next` is null behind the last record.
+ * A page of what belongs to a tenant. Each record is as it was when it was read; what is made while
+ * an export goes on may be in it or not. `next` is null behind the last record.
  */
 export async function exportPage(
   ports: ExportPorts,
@@ -144,7 +144,10 @@ function whole(read: (ports: ExportPorts, tenant: Tenant) => Promise<object[]>):
   };
 }
 
-/** The sums of each month in which there was work, from the tenant's first on; they outlive the ledger's rows. */
+/**
+ * The sums of each month in which there was work, from the tenant's first on; they outlive the
+ * ledger's rows.
+ */
 async function usageByMonth({ runs, clock }: ExportPorts, tenant: Tenant): Promise<object[]> {
   const months: object[] = [];
   for (

@@ -1,8 +1,8 @@
 import type { WorkLimits } from "./budget.ts";
 
 /**
- * What one tenant may do, in the place of the service's settings. Null: the service's setting holds, or
- * nothing is limited if there is none.
+ * What one tenant may do, in the place of the service's settings. Null: the service's setting
+ * holds, or nothing is limited if there is none.
  */
 export interface TenantLimits {
   /** How fast the tenant's token bucket, and that of each of its keys, fills, in units of work. */
@@ -13,11 +13,20 @@ export interface TenantLimits {
   readonly unitsPerMonth: number | null;
   /** Runs that have not finished. */
   readonly unfinishedRuns: number | null;
-  /** Days after which a finished run, and what belongs to it, is deleted, if fewer than the service's. */
+  /**
+   * Days after which a finished run, and what belongs to it, is deleted, if fewer than the
+   * service's.
+   */
   readonly retentionDays: number | null;
-  /** Models that runs may name: an id (all of its revisions), `id@revision` or an alias. Empty: none. */
+  /**
+   * Models that runs may name: an id (all of its revisions), `id@revision` or an alias. Empty:
+   * none.
+   */
   readonly modelsAllowed: readonly string[] | null;
-  /** Hosts that webhooks may go to: `hooks.example.com`, or `*.example.com` for all below. Empty: none. */
+  /**
+   * Hosts that webhooks may go to: `hooks.example.com`, or `*.example.com` for all below. Empty:
+   * none.
+   */
   readonly webhookHosts: readonly string[] | null;
 }
 
@@ -65,7 +74,10 @@ export function effectiveLimits(service: WorkLimits, own: TenantLimits): Effecti
   };
 }
 
-/** A limit as refusals name it: "the tenant's limit unitsPerMonth", "the service's limit unitsPerMonth". */
+/**
+ * A limit as refusals name it: "the tenant's limit unitsPerMonth", "the service's limit
+ * unitsPerMonth".
+ */
 export function limitText({ own }: EffectiveLimits, name: keyof TenantLimits): string {
   return `the ${own.includes(name) ? "tenant" : "service"}'s limit ${name}`;
 }
@@ -80,7 +92,10 @@ export function isHostAllowed(hosts: readonly string[] | null, url: string): boo
   );
 }
 
-/** The largest value of each number; the smallest is 1. The settings of the service have the same bounds. */
+/**
+ * The largest value of each number; the smallest is 1. The settings of the service have the same
+ * bounds.
+ */
 export const limitMax = {
   unitsPerSecond: 100_000_000,
   burstUnits: 100_000_000,

@@ -67,7 +67,10 @@ export type KeyGrant = Pick<ApiKey, "tenantId" | "name" | "scopes" | "expiresAt"
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const keyPattern = /^vdr_live_([0-9A-Za-z]{22})([0-9A-Za-z]{32})([0-9A-Za-z]{6})$/;
 
-/** A new key: its text, shown once (`vdr_live_<22 id><32 secret><6 checksum>`), and the record to store. */
+/**
+ * A new key: its text, shown once (`vdr_live_<22 id><32 secret><6 checksum>`), and the record to
+ * store.
+ */
 export function mintKey(
   grant: KeyGrant,
   pepper: string,
@@ -90,14 +93,19 @@ export function mintKey(
   return { text: `vdr_live_${id}${secret}${checksum(id + secret)}`, key };
 }
 
-/** Takes a key's text apart; null where it is malformed or mistyped (the checksum tells), so that no read is spent on it. */
+/**
+ * Takes a key's text apart; null where it is malformed or mistyped (the checksum tells), so that no
+ * read is spent on it.
+ */
 export function parseKey(text: string): { id: string; secret: string } | null {
   const [, id, secret, sum] = keyPattern.exec(text) ?? [];
   if (!id || !secret || checksum(id + secret) !== sum) return null;
   return { id, secret };
 }
 
-/** Whether a secret belongs to a stored key that is neither revoked nor expired; in constant time. */
+/**
+ * Whether a secret belongs to a stored key that is neither revoked nor expired; in constant time.
+ */
 export function keyAdmits(
   key: ApiKey,
   secret: string,

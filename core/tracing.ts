@@ -1,8 +1,12 @@
-/** What the parts of the service tell of their work, so that one request can be followed through gateway, queue, worker and webhook. */
+/**
+ * What the parts of the service tell of their work, so that one request can be followed through
+ * gateway, queue, worker and webhook.
+ */
 export interface Tracing {
   /**
-   * Runs `work` as a span: a piece of work with a name, a start and an end. What `work` throws marks the span as failed, by its error code
-   * alone, and is thrown on unchanged. Tracing itself never fails, and never waits.
+   * Runs `work` as a span: a piece of work with a name, a start and an end. What `work` throws
+   * marks the span as failed, by its error code alone, and is thrown on unchanged. Tracing itself
+   * never fails, and never waits.
    */
   span<Result>(
     name: string,
@@ -15,7 +19,10 @@ export interface Tracing {
 
 /** What is known when a span starts. */
 export interface SpanOptions {
-  /** The span that this one is part of, as a W3C `traceparent`; null, absent or malformed: a trace begins here. */
+  /**
+   * The span that this one is part of, as a W3C `traceparent`; null, absent or malformed: a trace
+   * begins here.
+   */
   readonly parent?: string | null;
   readonly kind?: SpanKind;
   readonly attributes?: SpanAttributes;
@@ -25,7 +32,10 @@ export interface SpanOptions {
   readonly until?: number;
 }
 
-/** `server` answers a request, `client` makes one; `producer` puts something into a queue, `consumer` takes it out. */
+/**
+ * `server` answers a request, `client` makes one; `producer` puts something into a queue,
+ * `consumer` takes it out.
+ */
 export type SpanKind = "server" | "client" | "producer" | "consumer" | "internal";
 
 /** Ids, numbers and states. Never secrets, prompts, answers or anything of an image. */

@@ -1,10 +1,16 @@
 import { monthOf } from "./budget.ts";
 
-/** The spans of time that a store keeps sums for, the widest first; each is made of whole ones of the next. UTC. */
+/**
+ * The spans of time that a store keeps sums for, the widest first; each is made of whole ones of
+ * the next. UTC.
+ */
 export const sumGrains = ["month", "day", "hour", "minute"] as const;
 export type SumGrain = (typeof sumGrains)[number];
 
-/** A part of a span: whole grains, which have sums, or (null) a piece of a minute, which only the ledger knows. */
+/**
+ * A part of a span: whole grains, which have sums, or (null) a piece of a minute, which only the
+ * ledger knows.
+ */
 export interface SpanPart {
   readonly grain: SumGrain | null;
   readonly from: number;
@@ -14,8 +20,9 @@ export interface SpanPart {
 const lengthMs = { day: 86_400_000, hour: 3_600_000, minute: 60_000 } as const;
 
 /**
- * A span from an instant until before another, in milliseconds since 1970, as parts that lie side by side. So ten
- * years are some 250 sums at most, and at each end less than a minute of the ledger.
+ * A span from an instant until before another, in milliseconds since 1970, as parts that lie side
+ * by side. So ten years are some 250 sums at most, and at each end less than a minute of the
+ * ledger.
  */
 export function partsOf(
   { from, to }: { readonly from: number; readonly to: number },

@@ -6,7 +6,10 @@ const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-/** How long after the event, then after each failed attempt, the next one comes: the example of Standard Webhooks 1.0; some three days in all. */
+/**
+ * How long after the event, then after each failed attempt, the next one comes: the example of
+ * Standard Webhooks 1.0; some three days in all.
+ */
 export const retryDelaysMs: readonly number[] = [
   0,
   5 * second,
@@ -19,7 +22,10 @@ export const retryDelaysMs: readonly number[] = [
   20 * hour,
   24 * hour,
 ];
-/** Delays are drawn out by up to this share of themselves, so that what failed together is not tried together. */
+/**
+ * Delays are drawn out by up to this share of themselves, so that what failed together is not tried
+ * together.
+ */
 const jitter = 0.1;
 const retryAfterMsMax = day;
 /** Asked for again and again, a delivery forgets its oldest attempts. */
@@ -27,7 +33,10 @@ const attemptsKept = 30;
 
 /** An endpoint whose every delivery has failed for so long is disabled. */
 const disabledAfterMs = 5 * day;
-/** After so many failures in a row nothing is sent for a while, which doubles with each further failure. */
+/**
+ * After so many failures in a row nothing is sent for a while, which doubles with each further
+ * failure.
+ */
 const circuit = { failures: 5, firstMs: 30 * second, lastMs: 10 * minute } as const;
 
 /** How an attempt ended. */
@@ -83,7 +92,10 @@ export function held(delivery: Delivery): Delivery {
   };
 }
 
-/** A delivery that somebody attempts from `now` on; if its end is not noted by `until`, he is taken for dead. */
+/**
+ * A delivery that somebody attempts from `now` on; if its end is not noted by `until`, he is taken
+ * for dead.
+ */
 export function claimed(
   delivery: Delivery,
   { now, until }: { now: number; until: number },
@@ -97,9 +109,10 @@ export function claimed(
 }
 
 /**
- * A due delivery whose last attempt began and never ended: its process died meanwhile, perhaps because of it. The attempt counts as a failed
- * try, so that what ends every process that tries it is given up by the schedule as well. Null if no attempt was lost. The next one is due as
- * long after the beginning of the lost one as the schedule says.
+ * A due delivery whose last attempt began and never ended: its process died meanwhile, perhaps
+ * because of it. The attempt counts as a failed try, so that what ends every process that tries it
+ * is given up by the schedule as well. Null if no attempt was lost. The next one is due as long
+ * after the beginning of the lost one as the schedule says.
  */
 export function afterLostAttempt(
   delivery: Delivery,
@@ -120,7 +133,10 @@ export function postponed(delivery: Delivery, until: number): Delivery {
   return { ...delivery, version: delivery.version + 1, nextAttemptAt: until };
 }
 
-/** An endpoint after an attempt, and the event that it was disabled; null where nothing is to be noted. */
+/**
+ * An endpoint after an attempt, and the event that it was disabled; null where nothing is to be
+ * noted.
+ */
 export function endpointAfter(
   endpoint: WebhookEndpoint,
   { error, httpStatus }: DeliveryAttempt,
@@ -163,7 +179,10 @@ export function disabled(endpoint: WebhookEndpoint, reason: string, now: number)
   return { ...endpoint, disabledAt: now, disabledReason: reason };
 }
 
-/** An endpoint whose pause is over lets one delivery through to see how it fares; the others wait for that. */
+/**
+ * An endpoint whose pause is over lets one delivery through to see how it fares; the others wait
+ * for that.
+ */
 export function probing(endpoint: WebhookEndpoint, now: number): WebhookEndpoint {
   return {
     ...endpoint,

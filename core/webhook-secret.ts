@@ -23,8 +23,8 @@ export function webhookSecretBytes(secret: string): Buffer {
 }
 
 /**
- * The headers of one attempt at a delivery (Standard Webhooks 1.0): one signature for each secret over `id.timestamp.body`, HMAC-SHA-256 in base64.
- * `at` in milliseconds since 1970.
+ * The headers of one attempt at a delivery (Standard Webhooks 1.0): one signature for each secret
+ * over `id.timestamp.body`, HMAC-SHA-256 in base64. `at` in milliseconds since 1970.
  */
 export function signedHeaders(
   message: { readonly id: string; readonly at: number; readonly body: string },
@@ -44,7 +44,10 @@ export function signedHeaders(
   };
 }
 
-/** A secret as it may lie in a store: AES-256-GCM under a key derived from the service's secret, good for this tenant only. */
+/**
+ * A secret as it may lie in a store: AES-256-GCM under a key derived from the service's secret,
+ * good for this tenant only.
+ */
 export function seal(secret: string, { tenantId, serviceSecret }: Sealing): string {
   const nonce = randomBytes(nonceBytes);
   const cipher = createCipheriv("aes-256-gcm", sealingKey(serviceSecret), nonce).setAAD(
@@ -54,7 +57,10 @@ export function seal(secret: string, { tenantId, serviceSecret }: Sealing): stri
   return Buffer.concat([nonce, sealed, cipher.getAuthTag()]).toString("base64");
 }
 
-/** Takes back `seal`. Throws AppError INTERNAL where the service's secret is another than it was then. */
+/**
+ * Takes back `seal`. Throws AppError INTERNAL where the service's secret is another than it was
+ * then.
+ */
 export function unseal(sealed: string, { tenantId, serviceSecret }: Sealing): string {
   const bytes = Buffer.from(sealed, "base64");
   const [nonce, text, tag] = [

@@ -13,7 +13,10 @@ export const webhookEventTypes = [
 ] as const;
 export type WebhookEventType = (typeof webhookEventTypes)[number];
 
-/** Something that happened to a tenant, once. A store writes a run's event in the transaction of the run's end. */
+/**
+ * Something that happened to a tenant, once. A store writes a run's event in the transaction of the
+ * run's end.
+ */
 export interface WebhookEvent {
   /** The `webhook-id` of every delivery, however often it is tried. */
   readonly id: string;
@@ -37,7 +40,10 @@ export interface WebhookEndpoint {
   readonly events: readonly WebhookEventType[];
   /** A GraphQL selection on Run that makes the payload; null: the thin one. */
   readonly payloadQuery: string | null;
-  /** Whether the key that set the URL or the payload query may read runs; if not, payloads hold no metadata. Absent in older records: true. */
+  /**
+   * Whether the key that set the URL or the payload query may read runs; if not, payloads hold no
+   * metadata. Absent in older records: true.
+   */
   readonly readsRuns?: boolean;
   /** Newest first: one, or two for a while after a rotation. */
   readonly secrets: readonly WebhookSecret[];
@@ -56,7 +62,10 @@ export interface WebhookSecret {
 }
 
 export interface EndpointHealth {
-  /** When the first of the failures since the last success was; null where the last delivery succeeded. */
+  /**
+   * When the first of the failures since the last success was; null where the last delivery
+   * succeeded.
+   */
   readonly failingSince: number | null;
   /** In a row. */
   readonly failures: number;
@@ -66,7 +75,10 @@ export interface EndpointHealth {
 
 export const healthy: EndpointHealth = { failingSince: null, failures: 0, pausedUntil: null };
 
-/** PENDING: it will be tried (again); HELD: its endpoint is disabled, and it waits until it is recovered; FAILED: given up. */
+/**
+ * PENDING: it will be tried (again); HELD: its endpoint is disabled, and it waits until it is
+ * recovered; FAILED: given up.
+ */
 export type DeliveryStatus = "PENDING" | "SUCCEEDED" | "FAILED" | "HELD";
 
 /** One event on its way to one receiver. */
@@ -117,7 +129,9 @@ const eventOfStatus: Partial<Record<RunStatus, WebhookEventType>> = {
   EXPIRED: "run.expired",
 };
 
-/** The event of a run's end; null where it has not ended. A run ends once, and its event has its id. */
+/**
+ * The event of a run's end; null where it has not ended. A run ends once, and its event has its id.
+ */
 export function eventOf(run: Run): WebhookEvent | null {
   const type = eventOfStatus[run.status];
   if (!isFinished(run) || !type || run.finishedAt === null) return null;
@@ -151,7 +165,10 @@ export function disabledEventOf(
   };
 }
 
-/** The deliveries of an event: one to each endpoint that wants to hear of it, one to the run's own webhook. Twice the same gives the same ids. */
+/**
+ * The deliveries of an event: one to each endpoint that wants to hear of it, one to the run's own
+ * webhook. Twice the same gives the same ids.
+ */
 export function deliveriesOf(
   event: WebhookEvent,
   { endpoints, run, now }: { endpoints: readonly WebhookEndpoint[]; run: Run | null; now: number },

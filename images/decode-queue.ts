@@ -6,7 +6,10 @@ export type DecodeCost = Pick<ImageHeader, "decodedBytes" | "work">;
 /** Images that wait to be decoded: the cheap go before the dear, and nobody waits for ever. */
 export interface DecodeQueue<Item> {
   add(item: Item, cost: DecodeCost, now: number): void;
-  /** The next for a process; `onlyCheap` for the one that is kept for such, `noLarge` while a large image is being decoded. */
+  /**
+   * The next for a process; `onlyCheap` for the one that is kept for such, `noLarge` while a large
+   * image is being decoded.
+   */
   take(rules: { readonly onlyCheap: boolean; readonly noLarge: boolean }): Item | null;
   readonly length: number;
 }

@@ -8,8 +8,9 @@ import { completed, corrupt, type ImageHeader } from "./header.ts";
 export type Decode = (bytes: Uint8Array, header: ImageHeader) => Promise<Size>;
 
 /**
- * Decodes an image to its end, in this process, and returns its size as it is seen, EXIF orientation
- * applied. Throws AppError SOURCE_CORRUPT if the data are not what the header announces.
+ * Decodes an image to its end, in this process, and returns its size as it is seen, EXIF
+ * orientation applied. Throws AppError SOURCE_CORRUPT if the data are not what the header
+ * announces.
  */
 export async function decodeWhole(bytes: Uint8Array, header: ImageHeader): Promise<Size> {
   try {
@@ -30,9 +31,10 @@ async function readToTheEnd(bytes: Uint8Array, header: ImageHeader): Promise<Siz
 }
 
 /**
- * A JPEG of one scan whose data are followed by a few 1-bits, no code of any table, instead of the end
- * marker: libjpeg only warns of a marker that comes too early, and libvips does not look at the warnings
- * of the last rows; but both fail at once where the file ends. libjpeg reads 8 bytes ahead.
+ * A JPEG of one scan whose data are followed by a few 1-bits, no code of any table, instead of the
+ * end marker: libjpeg only warns of a marker that comes too early, and libvips does not look at the
+ * warnings of the last rows; but both fail at once where the file ends. libjpeg reads 8 bytes
+ * ahead.
  */
 function openEnded(bytes: Uint8Array, end: number): Uint8Array {
   return Buffer.concat([bytes.subarray(0, end), stuffedOnes]);
@@ -40,7 +42,10 @@ function openEnded(bytes: Uint8Array, end: number): Uint8Array {
 
 const stuffedOnes = Buffer.from("ff00".repeat(9), "hex");
 
-/** A JPEG of several scans is read to its end before the first row comes out, so that all warnings are known. */
+/**
+ * A JPEG of several scans is read to its end before the first row comes out, so that all warnings
+ * are known.
+ */
 async function decodeStrictly(bytes: Uint8Array): Promise<void> {
   try {
     await decode(bytes, "warning");
@@ -50,7 +55,9 @@ async function decodeStrictly(bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Cheap in pixels (a JPEG shrinks while it is decoded) yet reads all the data of the first frame. */
+/**
+ * Cheap in pixels (a JPEG shrinks while it is decoded) yet reads all the data of the first frame.
+ */
 async function decode(bytes: Uint8Array, failOn: "error" | "warning"): Promise<void> {
   await sharp(bytes, { failOn, limitInputPixels: false, sequentialRead: true })
     .resize(8, 8, { fit: "fill", kernel: "nearest" })
@@ -59,8 +66,8 @@ async function decode(bytes: Uint8Array, failOn: "error" | "warning"): Promise<v
 }
 
 /**
- * libjpeg warns of what matters (data that end too soon, codes that do not exist) and of what does not
- * (bytes between two segments, as some cameras write them; unknown versions of JFIF).
+ * libjpeg warns of what matters (data that end too soon, codes that do not exist) and of what does
+ * not (bytes between two segments, as some cameras write them; unknown versions of JFIF).
  */
 function isDamage(error: unknown): boolean {
   const reason = error instanceof Error ? error.message : "";

@@ -27,7 +27,10 @@ export interface DecoderSettings {
   readonly rssMax: number;
   /** A process that holds more than this after an image ends, so that it gives back what it had. */
   readonly rssKept: number;
-  /** Whether the processes see the environment of this one: only where Node.js does not run without it. */
+  /**
+   * Whether the processes see the environment of this one: only where Node.js does not run without
+   * it.
+   */
   readonly inheritsEnvironment: boolean;
 }
 

@@ -6,8 +6,9 @@ import type { DecoderAnswer } from "./decoder-process.ts";
 import { checkHeader } from "./header.ts";
 import { restrictLoaders } from "./loaders.ts";
 
-// The program of a decoder process: reads files from stdin, each with its length before it (4 bytes, big-endian), and writes a line of JSON for
-// each to stdout. It ends with its stdin, also where the parent was killed, and ends itself beyond the memory in its first argument (bytes).
+// The program of a decoder process: reads files from stdin, each with its length before it (4
+// bytes, big-endian), and writes a line of JSON for each to stdout. It ends with its stdin, also
+// where the parent was killed, and ends itself beyond the memory in its first argument (bytes).
 
 const rssMax = Number(process.argv[2]);
 /** How often it looks at its memory. */

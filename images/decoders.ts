@@ -12,7 +12,10 @@ import {
 import type { ImageHeader } from "./header.ts";
 
 export interface Decoders {
-  /** Rejects with AppError: what `decodeWhole` says, SOURCE_TOO_LARGE beyond time or memory, SOURCE_CORRUPT where the process died of it, RATE_LIMITED. */
+  /**
+   * Rejects with AppError: what `decodeWhole` says, SOURCE_TOO_LARGE beyond time or memory,
+   * SOURCE_CORRUPT where the process died of it, RATE_LIMITED.
+   */
   readonly decode: Decode;
   /** Ends the processes; images in progress are finished first, those that wait are refused. */
   close(): Promise<void>;
@@ -52,8 +55,8 @@ interface Slot {
 }
 
 /**
- * A few processes that decode images, started when they are first needed. A process that takes too long or
- * too much memory is killed with its image, and another one takes its place.
+ * A few processes that decode images, started when they are first needed. A process that takes too
+ * long or too much memory is killed with its image, and another one takes its place.
  */
 export function openDecoders({ count, onDecode = () => {}, ...given }: DecodersSetup): Decoders {
   const settings = { ...defaults, ...given };

@@ -1,6 +1,6 @@
 /**
- * Whether the data of a GIF's first frame bring all of its pixels. Decoders do not ask: libvips leaves the
- * rest black. Goes through the LZW codes (GIF89a, appendix F) without making the pixels.
+ * Whether the data of a GIF's first frame bring all of its pixels. Decoders do not ask: libvips
+ * leaves the rest black. Goes through the LZW codes (GIF89a, appendix F) without making the pixels.
  */
 export function isFirstFrameWhole(bytes: Uint8Array): boolean {
   const frame = firstFrame(bytes);

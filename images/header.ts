@@ -18,8 +18,8 @@ export interface ImageHeader extends Size {
 }
 
 /**
- * The header of a file whose decoding is bounded in time and memory, by what the header says. Throws
- * AppError SOURCE_UNSUPPORTED (another type), SOURCE_TOO_LARGE or SOURCE_CORRUPT.
+ * The header of a file whose decoding is bounded in time and memory, by what the header says.
+ * Throws AppError SOURCE_UNSUPPORTED (another type), SOURCE_TOO_LARGE or SOURCE_CORRUPT.
  */
 export function checkHeader(bytes: Uint8Array): ImageHeader {
   const { bytesMax, sideMax, pixelsMax, decodedBytesMax } = limits.image;
@@ -93,7 +93,10 @@ function readJpeg(bytes: Uint8Array): Facts | null {
   };
 }
 
-/** Without its end marker a JPEG is whole if its scans are all there; that the last one is whole shows when it is decoded. */
+/**
+ * Without its end marker a JPEG is whole if its scans are all there; that the last one is whole
+ * shows when it is decoded.
+ */
 function warningsOf({ hasEnd, isComplete }: JpegHeader): ImageWarning[] {
   if (hasEnd) return [];
   if (!isComplete) throw corrupt();

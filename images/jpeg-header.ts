@@ -8,7 +8,10 @@ export interface JpegHeader {
   readonly scans: number;
   /** What a decoder must hold of the image at once. */
   readonly decodedBytes: number;
-  /** Where the data of its one scan end; null if the decoder goes through several before it puts out a row. */
+  /**
+   * Where the data of its one scan end; null if the decoder goes through several before it puts out
+   * a row.
+   */
   readonly onePassEnd: number | null;
   readonly hasEnd: boolean;
   /** Whether the scans bring every coefficient of every component, to its last bit. */
@@ -24,7 +27,9 @@ interface Frame {
   readonly share: ReadonlyMap<number, number>;
 }
 
-/** Null if there is no frame header, or no scan. Stops once more than `scansMax` scans are counted. */
+/**
+ * Null if there is no frame header, or no scan. Stops once more than `scansMax` scans are counted.
+ */
 export function readJpegHeader(bytes: Uint8Array, scansMax: number): JpegHeader | null {
   let frame: Frame | null = null;
   let isOnePass = false;
@@ -77,7 +82,10 @@ const endOfImage = 0xd9;
 /** Ss, Se and Ah/Al of a scan that brings all coefficients at once. */
 const wholeScan = Uint8Array.of(0, 63, 0);
 
-/** The next marker at or behind a place; entropy-coded data, fill bytes and what else lies between are passed over, as libjpeg does. */
+/**
+ * The next marker at or behind a place; entropy-coded data, fill bytes and what else lies between
+ * are passed over, as libjpeg does.
+ */
 function markerFrom(bytes: Uint8Array, from: number): number {
   let plain = 0; // bytes since the last 0xFF
   for (let at = from; at + 1 < bytes.length; at += 1) {

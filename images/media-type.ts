@@ -1,6 +1,9 @@
 import type { StoredImage } from "../core/run.ts";
 
-/** What a file is by its first bytes: a type that is taken, or the name of one that is not. The declared type and the name never count. */
+/**
+ * What a file is by its first bytes: a type that is taken, or the name of one that is not. The
+ * declared type and the name never count.
+ */
 export function sniffMediaType(
   bytes: Uint8Array,
 ): { mediaType: StoredImage["mediaType"] } | { mediaType: null; looksLike: string; fix?: string } {

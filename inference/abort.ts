@@ -1,6 +1,9 @@
 import { AppError } from "../core/errors.ts";
 
-/** What a promise gives, unless the signal is aborted before: then it rejects with AppError CANCELED, and the work goes on unobserved. */
+/**
+ * What a promise gives, unless the signal is aborted before: then it rejects with AppError
+ * CANCELED, and the work goes on unobserved.
+ */
 export function orAborted<Value>(work: Promise<Value>, signal?: AbortSignal): Promise<Value> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {

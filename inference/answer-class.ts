@@ -1,13 +1,19 @@
 import type { SightPrompt } from "../core/ports.ts";
 import { plainPrompts } from "../schema/prompts.ts";
 
-/** What an answer will be like: a few words, a text of any length, or places. Calls of one class share batches, so that none waits for much longer ones. */
+/**
+ * What an answer will be like: a few words, a text of any length, or places. Calls of one class
+ * share batches, so that none waits for much longer ones.
+ */
 export type AnswerClass = "short" | "long" | "located";
 
 /** An answer that is cut after so many tokens is short, whatever it says. */
 const shortTokensMax = 24;
 
-/** The class of questions that are answered together: that of all of them, or "long" where they differ. */
+/**
+ * The class of questions that are answered together: that of all of them, or "long" where they
+ * differ.
+ */
 export function answerClass(prompts: readonly SightPrompt[]): AnswerClass {
   const classes = new Set(prompts.map(classOf));
   const [first = "long"] = classes;

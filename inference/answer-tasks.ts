@@ -19,9 +19,10 @@ export interface ImageAnswers {
 }
 
 /**
- * Answers all tasks about one image. The image is encoded once; all questions go through the model as one batch, after a first batch for
- * tasks that need a preparatory answer. A task that fails leaves its siblings alone; an unreadable image fails every task.
- * Throws AppError CANCELED when aborted, MODEL_UNAVAILABLE where the model cannot be loaded.
+ * Answers all tasks about one image. The image is encoded once; all questions go through the model
+ * as one batch, after a first batch for tasks that need a preparatory answer. A task that fails
+ * leaves its siblings alone; an unreadable image fails every task. Throws AppError CANCELED when
+ * aborted, MODEL_UNAVAILABLE where the model cannot be loaded.
  */
 export async function answerTasks(
   engine: Engine,
@@ -100,7 +101,10 @@ interface Asked {
   readonly error?: unknown;
 }
 
-/** Answers the questions that there are. Where the batch fails, each is asked again alone, so that one bad prompt fails alone. */
+/**
+ * Answers the questions that there are. Where the batch fails, each is asked again alone, so that
+ * one bad prompt fails alone.
+ */
 async function askAll(
   engine: Engine,
   batch: {
@@ -154,7 +158,10 @@ async function askAll(
   return asked;
 }
 
-/** Whether a failure would be the same for every prompt, so that to ask one of them alone is of no use. */
+/**
+ * Whether a failure would be the same for every prompt, so that to ask one of them alone is of no
+ * use.
+ */
 export function concernsAll(error: unknown): boolean {
   const { code } = asAppError(error);
   return code === "CANCELED" || code === "MODEL_UNAVAILABLE" || code === "MODEL_NOT_FOUND";
@@ -185,7 +192,10 @@ const shown: Partial<Record<ErrorCode, TaskErrorCode>> = {
   CANCELED: "CANCELED",
 };
 
-/** A failure as a task's outcome. What is not an AppError is the model's own (an ONNX Runtime message), and stays out of sight. */
+/**
+ * A failure as a task's outcome. What is not an AppError is the model's own (an ONNX Runtime
+ * message), and stays out of sight.
+ */
 export function failed(error: unknown): TaskOutcome {
   const known = asAppError(error);
   const code = known.code === "INTERNAL" ? "MODEL_FAILED" : (shown[known.code] ?? "INTERNAL");

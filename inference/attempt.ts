@@ -22,7 +22,9 @@ export type AttemptPorts = Pick<Ports, "runs" | "queue" | "images" | "clock">;
 /** What a worker reports; no image bytes, no secrets. */
 export type WorkerLog = (event: "run" | "error", fields: Readonly<Record<string, unknown>>) => void;
 
-/** Hears of every attempt that came to its end: how the run stands then, and where its time went. */
+/**
+ * Hears of every attempt that came to its end: how the run stands then, and where its time went.
+ */
 export type RunListener = (
   work: RunWork & { readonly status: string; readonly ms: number },
 ) => void;
@@ -40,11 +42,16 @@ export interface AttemptTools {
 interface Delivery {
   readonly lease: Lease;
   readonly leaseMs: number;
-  /** What to wait for before the work, with the run claimed and the lease renewed; null: nothing. */
+  /**
+   * What to wait for before the work, with the run claimed and the lease renewed; null: nothing.
+   */
   readonly others: Promise<unknown> | null;
 }
 
-/** One message: claim the run, answer it while the lease is renewed, store the answers, end the message. */
+/**
+ * One message: claim the run, answer it while the lease is renewed, store the answers, end the
+ * message.
+ */
 export async function attemptRun(
   ports: AttemptPorts,
   tools: AttemptTools,
@@ -83,7 +90,10 @@ interface Work {
   readonly span: Span;
 }
 
-/** As a part of the trace of the request that the run came with: how long it waited for a worker, and this attempt. */
+/**
+ * As a part of the trace of the request that the run came with: how long it waited for a worker,
+ * and this attempt.
+ */
 async function traced(
   tools: AttemptTools,
   run: Run,
@@ -194,7 +204,10 @@ async function answerWith(
   }
 }
 
-/** What the model sees in the run's image, from memory where an earlier run of the same tenant asked about it. */
+/**
+ * What the model sees in the run's image, from memory where an earlier run of the same tenant asked
+ * about it.
+ */
 async function see(
   ports: AttemptPorts,
   { engine, sights }: { engine: SharedEngine; sights: SightCache },
@@ -228,8 +241,8 @@ async function end(
 }
 
 /**
- * Keeps the lease alive, and stops the work where it no longer counts: the run was canceled, or the lease was lost. Returns once `stop`
- * is aborted, by itself or by the work's end.
+ * Keeps the lease alive, and stops the work where it no longer counts: the run was canceled, or the
+ * lease was lost. Returns once `stop` is aborted, by itself or by the work's end.
  */
 async function watchOver(
   ports: AttemptPorts,

@@ -17,12 +17,16 @@ export interface BatchSize {
 
 /** The weight of a new measurement. */
 const newest = 0.25;
-/** A size that was found too dear is tried again after so many batches: one slow moment must not rule it out for good. */
+/**
+ * A size that was found too dear is tried again after so many batches: one slow moment must not
+ * rule it out for good.
+ */
 const forgottenAfter = 64;
 
 /**
- * Sizes are powers of two. The largest is right up to which an item became cheaper each time that the size grew and the batch stayed under
- * `batchMsMax`; the next larger one is tried when nobody knows it yet, if it would stay under the bound even at the same cost of an item.
+ * Sizes are powers of two. The largest is right up to which an item became cheaper each time that
+ * the size grew and the batch stayed under `batchMsMax`; the next larger one is tried when nobody
+ * knows it yet, if it would stay under the bound even at the same cost of an item.
  */
 export function openBatchSize(bounds: { itemsMax: number; batchMsMax: number }): BatchSize {
   const { itemsMax, batchMsMax } = bounds;

@@ -6,14 +6,19 @@ import type { Timers } from "./meter.ts";
 
 /** An engine whose callers share batches: one tenant's part of it. */
 export interface SharedEngine extends Engine {
-  /** Says that a run of the tenant has begun, for whose calls others may wait a moment; the returned function says that it has ended. */
+  /**
+   * Says that a run of the tenant has begun, for whose calls others may wait a moment; the returned
+   * function says that it has ended.
+   */
   enter(): () => void;
 }
 
 /** Rows (beams of all prompts) at work at a time, as many as one run of the decoder takes. */
 const rowsMax = 24;
 const imagesMax = 8;
-/** Beams of a prompt that leaves them to a model which has not answered yet: those of the reference. */
+/**
+ * Beams of a prompt that leaves them to a model which has not answered yet: those of the reference.
+ */
 const beamsUsual = 3;
 
 const systemTimers: Timers = {
@@ -26,9 +31,10 @@ const systemTimers: Timers = {
 };
 
 /**
- * An engine that merges the calls of several runs into batches of another one: calls for one model, with the same beams and answers of one
- * class. What a batch costs decides how many share it; one that several share is to take less than `batchMsMax`. A call fails, and is
- * canceled, as if it had the engine for itself. Returns each tenant's part.
+ * An engine that merges the calls of several runs into batches of another one: calls for one model,
+ * with the same beams and answers of one class. What a batch costs decides how many share it; one
+ * that several share is to take less than `batchMsMax`. A call fails, and is canceled, as if it had
+ * the engine for itself. Returns each tenant's part.
  */
 export function batchingEngine(
   engine: Engine,
@@ -118,7 +124,10 @@ export interface Part {
   readonly members: readonly { readonly index: number; readonly prompt: SightPrompt }[];
 }
 
-/** Cuts a call by model and beams only: what one run asks stays together otherwise, because the run waits for all of it anyway. */
+/**
+ * Cuts a call by model and beams only: what one run asks stays together otherwise, because the run
+ * waits for all of it anyway.
+ */
 export function partsOf(prompts: readonly SightPrompt[]): Part[] {
   const parts = new Map<
     string,

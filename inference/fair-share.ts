@@ -6,8 +6,9 @@ export interface Extent {
 }
 
 /**
- * Which of the waiting requests, oldest first, make the next batch, by their places: one in any case, then as many as there is room for. Each
- * is the oldest one of the tenant with the fewest rows, at work and in this batch, as long as the tenant stays within `shareRows`.
+ * Which of the waiting requests, oldest first, make the next batch, by their places: one in any
+ * case, then as many as there is room for. Each is the oldest one of the tenant with the fewest
+ * rows, at work and in this batch, as long as the tenant stays within `shareRows`.
  */
 export function chooseBatch(
   waiting: readonly Extent[],

@@ -9,7 +9,9 @@ export interface Resident {
   /** What it was measured to take. */
   readonly memoryBytes: number;
   readonly executionProvider: string;
-  /** What operators should know: that it runs on another execution provider than the preferred one. */
+  /**
+   * What operators should know: that it runs on another execution provider than the preferred one.
+   */
   readonly note: string | null;
   release(): Promise<void>;
 }
@@ -17,18 +19,26 @@ export interface Resident {
 /** Models in memory, within a budget. */
 export interface Hosting<Model extends Resident> {
   /**
-   * Gives a model, loading it if need be, for as long as the use is not released. All who want one model share its load. Where memory is short,
-   * models that nobody uses give way, the one that was used longest ago first; where all are in use this waits, and later calls behind it. Throws
-   * AppError: MODEL_UNAVAILABLE with the reason (at once, for a while after a load that failed), CANCELED.
+   * Gives a model, loading it if need be, for as long as the use is not released. All who want one
+   * model share its load. Where memory is short, models that nobody uses give way, the one that was
+   * used longest ago first; where all are in use this waits, and later calls behind it. Throws
+   * AppError: MODEL_UNAVAILABLE with the reason (at once, for a while after a load that failed),
+   * CANCELED.
    */
   take(info: ModelInfo, signal?: AbortSignal): Promise<Use<Model>>;
-  /** A use of a loaded model by its key, at once, for work that is part of another use; null where it is not loaded. */
+  /**
+   * A use of a loaded model by its key, at once, for work that is part of another use; null where
+   * it is not loaded.
+   */
   join(key: string): Use<Model> | null;
   /** Those that are loaded. */
   residents(): readonly ModelInfo[];
   hasFailed(info: ModelInfo): boolean;
   hosted(): readonly HostedModel[];
-  /** Unloads the models that are not wanted, each as soon as nobody uses it, and forgets that they failed. */
+  /**
+   * Unloads the models that are not wanted, each as soon as nobody uses it, and forgets that they
+   * failed.
+   */
   keepOnly(isWanted: (info: ModelInfo) => boolean): void;
   /** Waits for the load in progress and unloads everything. */
   close(): Promise<void>;
@@ -52,7 +62,10 @@ export interface HostingSetup<Model extends Resident> {
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
-/** After a load that failed, so long is it not tried again; twice as long after each further failure. */
+/**
+ * After a load that failed, so long is it not tried again; twice as long after each further
+ * failure.
+ */
 const backoff = { firstMs: 1_000, lastMs: 300_000 };
 
 interface Entry<Model> {

@@ -7,8 +7,9 @@ import { openRequest, type Request, runTogether } from "./request.ts";
 /** Requests of one kind, which may share batches; a request itself is never cut. */
 export interface Lane<Item, Result> {
   /**
-   * One result for each item, in order. Throws what the work throws on this request alone, and AppError CANCELED as soon as `signal` is
-   * aborted: the batch goes on for its other requests, and ends early only where all have left it.
+   * One result for each item, in order. Throws what the work throws on this request alone, and
+   * AppError CANCELED as soon as `signal` is aborted: the batch goes on for its other requests, and
+   * ends early only where all have left it.
    */
   ask(
     items: readonly Item[],
@@ -32,21 +33,34 @@ export interface LaneWork<Item, Result> {
 
 /** Lanes that share one engine. */
 export interface Lanes {
-  /** Says that a tenant's run has begun, which may ask; the returned function says that it has ended. */
+  /**
+   * Says that a tenant's run has begun, which may ask; the returned function says that it has
+   * ended.
+   */
   enter(tenant: string): () => void;
   open<Item, Result>(work: LaneWork<Item, Result>): Lane<Item, Result>;
 }
 
-/** So long does a request wait, at most, for those of other runs in progress, where its lane is free. */
+/**
+ * So long does a request wait, at most, for those of other runs in progress, where its lane is
+ * free.
+ */
 const waitMsMax = 10;
-/** So long does a large batch let smaller ones of other tenants pass, at most, before each of its tokens; and in so many turns of the event loop. */
+/**
+ * So long does a large batch let smaller ones of other tenants pass, at most, before each of its
+ * tokens; and in so many turns of the event loop.
+ */
 const yielding = { msMax: 20, turnsMax: 64 } as const;
 
 /**
- * A lane has one batch at work at a time, and one more for tenants that are not in it where it is large; meanwhile its requests gather. Where it is free, a request goes at once if every run in progress of
- * its tenant has asked (so a lone one always does) or the batch is full, and after 10 ms in any case. Batches of several lanes are at work
- * side by side, token by token, so that short answers pass long ones, and a large batch lets smaller ones of other tenants go before it; beyond one request for each lane they hold at most `rowsMax` rows, and
- * of these a tenant has its equal share while others have runs in progress: nobody's answers are stretched by all that another has to ask.
+ * A lane has one batch at work at a time, and one more for tenants that are not in it where it is
+ * large; meanwhile its requests gather. Where it is free, a request goes at once if every run in
+ * progress of its tenant has asked (so a lone one always does) or the batch is full, and after 10
+ * ms in any case. Batches of several lanes are at work side by side, token by token, so that short
+ * answers pass long ones, and a large batch lets smaller ones of other tenants go before it; beyond
+ * one request for each lane they hold at most `rowsMax` rows, and of these a tenant has its equal
+ * share while others have runs in progress: nobody's answers are stretched by all that another has
+ * to ask.
  */
 export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: number }): Lanes {
   const { timers, rowsMax, batchMsMax } = setup;
@@ -60,7 +74,10 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
     for (const lane of waiting.sort((a, b) => a.waitsSince() - b.waitsSince())) lane.consider();
   }
 
-  /** The turns of a batch of so many rows: it lets go first whoever else has at most half as many at work. */
+  /**
+   * The turns of a batch of so many rows: it lets go first whoever else has at most half as many at
+   * work.
+   */
   function turnsFor(tenants: ReadonlySet<string>, rows: number): () => Promise<void> {
     const isInTheWay = () =>
       [...meter.tenants()].some(
@@ -107,7 +124,10 @@ export function openLanes(setup: { timers: Timers; rowsMax: number; batchMsMax: 
       else void start(take(chosen.flatMap((i) => ready[i] ?? [])));
     }
 
-    /** Whose turn it may be: everybody's where the lane is free; beside one large batch, those of other tenants. */
+    /**
+     * Whose turn it may be: everybody's where the lane is free; beside one large batch, those of
+     * other tenants.
+     */
     function admitted(): readonly Asked<Item, Result>[] {
       const [batch, ...others] = atWork;
       if (!batch) return waiting;

@@ -6,8 +6,9 @@ export interface ModelReports {
   /** To be called when what the engine hosts has changed. */
   changed(): void;
   /**
-   * Reports after every change and at regular intervals, until `signal` aborts. Then it takes the word back, but for models that failed: a worker
-   * that cannot load its model ends, and the reason must be there for a while.
+   * Reports after every change and at regular intervals, until `signal` aborts. Then it takes the
+   * word back, but for models that failed: a worker that cannot load its model ends, and the reason
+   * must be there for a while.
    */
   run(engine: Pick<Engine, "hosted" | "tidy">, signal: AbortSignal): Promise<void>;
 }

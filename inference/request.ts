@@ -42,8 +42,9 @@ export function openRequest<Item, Result>(
 }
 
 /**
- * Runs the items of several requests as one batch, and gives each its results. The batch is aborted once all of its requests have ended.
- * Throws what `run` throws; the requests are then as they were.
+ * Runs the items of several requests as one batch, and gives each its results. The batch is aborted
+ * once all of its requests have ended. Throws what `run` throws; the requests are then as they
+ * were.
  */
 export async function runTogether<Item, Result>(
   requests: readonly Request<Item, Result>[],

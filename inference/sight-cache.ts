@@ -1,6 +1,9 @@
 import type { Sight } from "../core/ports.ts";
 
-/** Which features are meant: another tenant's same bytes are another image, and a model that was replaced by another sees anew. */
+/**
+ * Which features are meant: another tenant's same bytes are another image, and a model that was
+ * replaced by another sees anew.
+ */
 export interface SightKey {
   readonly tenantId: string;
   /** Of the image file's bytes. */
@@ -15,7 +18,10 @@ export interface SightCache {
   put(key: SightKey, sight: Sight): void;
 }
 
-/** Keeps sights whose features take `bytesMax` bytes together; those that were used longest ago give way. 0 keeps none. */
+/**
+ * Keeps sights whose features take `bytesMax` bytes together; those that were used longest ago give
+ * way. 0 keeps none.
+ */
 export function openSightCache(bytesMax: number): SightCache {
   const kept = new Map<string, Sight>(); // the first is the one that was used longest ago
   let bytes = 0;

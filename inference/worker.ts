@@ -23,21 +23,30 @@ export interface WorkerOptions {
   /** Absent: nobody traces. */
   readonly tracing?: Tracing;
   readonly leaseMs?: number;
-  /** How many runs are in progress at most, not counting the one that is reserved; their questions share batches. Absent: one, and none reserved. */
+  /**
+   * How many runs are in progress at most, not counting the one that is reserved; their questions
+   * share batches. Absent: one, and none reserved.
+   */
   readonly runsAtOnce?: number;
   /** What image features may take that are kept for later runs. Absent: none are. */
   readonly sightCacheBytes?: number;
 }
 
-/** A batch of the vision graph holds the thread, and leases are renewed every third of their time: half of that is left to spare. */
+/**
+ * A batch of the vision graph holds the thread, and leases are renewed every third of their time:
+ * half of that is left to spare.
+ */
 const batchesOfLease = 6;
 
 /**
- * Takes runs from the queue and answers them until `signal` aborts, several at once where there are several. It takes one message at a time,
- * between two turns of the event loop, so that another worker which has nothing to do finds some too. Where it works on as many as it may, it
- * takes one more of a tenant that has none here: who floods the queue fills all slots, and nobody else shall wait for one. A worker may die at
- * any point: the leases of its messages end, another worker claims the runs with higher attempt numbers, and whatever the dead one still says
- * is refused by those. A message that was delivered before is worked on alone, so that what kills every attempt takes no other run along twice.
+ * Takes runs from the queue and answers them until `signal` aborts, several at once where there are
+ * several. It takes one message at a time, between two turns of the event loop, so that another
+ * worker which has nothing to do finds some too. Where it works on as many as it may, it takes one
+ * more of a tenant that has none here: who floods the queue fills all slots, and nobody else shall
+ * wait for one. A worker may die at any point: the leases of its messages end, another worker
+ * claims the runs with higher attempt numbers, and whatever the dead one still says is refused by
+ * those. A message that was delivered before is worked on alone, so that what kills every attempt
+ * takes no other run along twice.
  */
 export async function runWorker(
   ports: AttemptPorts,
@@ -81,7 +90,10 @@ export async function runWorker(
     await alone;
   }
 
-  /** Nobody calls a wait off because a slot is free: a message that is on its way here would be lost until its lease ends. */
+  /**
+   * Nobody calls a wait off because a slot is free: a message that is on its way here would be lost
+   * until its lease ends.
+   */
   function takeReserved(): Promise<void> {
     return take({ waitMs: reservedWaitMs, except: [...new Set(inProgress.values())] })
       .catch(unwell({}))

@@ -10,7 +10,10 @@ interface Finding {
   readonly reason: string;
 }
 
-/** Findings of AWS's rules that stand, each with why. Everything else that the rules find makes the synthesis fail. */
+/**
+ * Findings of AWS's rules that stand, each with why. Everything else that the rules find makes the
+ * synthesis fail.
+ */
 export function acknowledgeFindings({
   data,
   service,

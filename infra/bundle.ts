@@ -13,8 +13,9 @@ export const root = fileURLToPath(
 );
 
 /**
- * Writes a function as one script into a folder, with the SDL beside it, by the esbuild of this machine. The gateway decodes images: its folder gets
- * sharp for Linux on ARM from the npm registry, unless `hasSharp` says that it is found otherwise.
+ * Writes a function as one script into a folder, with the SDL beside it, by the esbuild of this
+ * machine. The gateway decodes images: its folder gets sharp for Linux on ARM from the npm
+ * registry, unless `hasSharp` says that it is found otherwise.
  */
 export function bundleFunction(
   name: FunctionName,
@@ -32,7 +33,8 @@ export function bundleFunction(
     sourcemap: true,
     sourcesContent: false,
     external: ["sharp"],
-    // The code looks for its files from where it lies in the package; in the bundle all of it lies in one folder below them.
+    // The code looks for its files from where it lies in the package; in the bundle all of it lies
+    // in one folder below them.
     define: { "import.meta.url": "bundledAt" },
     banner: {
       js: [

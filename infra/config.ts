@@ -1,10 +1,15 @@
 import { AppError } from "../core/errors.ts";
 
-/** How a deployment is set up: the `vedere` context of cdk.json, or `--context vedere=…` as JSON. */
+/**
+ * How a deployment is set up: the `vedere` context of cdk.json, or `--context vedere=…` as JSON.
+ */
 export interface CloudConfig {
   /** Prefix of the stacks' names, for several deployments in one account. */
   readonly name: string;
-  /** The API's own domain and the ARN of its certificate in the stack's region; null: the address that API Gateway gives. */
+  /**
+   * The API's own domain and the ARN of its certificate in the stack's region; null: the address
+   * that API Gateway gives.
+   */
   readonly domain: { readonly name: string; readonly certificateArn: string } | null;
   /** The default model's name; null: the first that was published. */
   readonly model: string | null;
@@ -16,7 +21,10 @@ export interface CloudConfig {
   /** What one tenant, and one key, may ask for. Null: without limit. */
   readonly unitsPerSecond: number | null;
   readonly unitsPerMonth: number | null;
-  /** The ARN of a web ACL of AWS WAF for CloudFront (made in us-east-1), which then stands before the API; null: none does. */
+  /**
+   * The ARN of a web ACL of AWS WAF for CloudFront (made in us-east-1), which then stands before
+   * the API; null: none does.
+   */
   readonly firewall: string | null;
   /** Who hears of alarms; null: nobody. */
   readonly alarmEmail: string | null;

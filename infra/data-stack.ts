@@ -23,7 +23,10 @@ import { webhooksTimeout } from "./timeouts.ts";
 
 const stringKey = (name: string) => ({ name, type: AttributeType.STRING });
 
-/** What must outlive every deployment: the table, the buckets, the queues, the service's secret. Nothing here is deleted with the stack. */
+/**
+ * What must outlive every deployment: the table, the buckets, the queues, the service's secret.
+ * Nothing here is deleted with the stack.
+ */
 export class DataStack extends Stack {
   readonly table: TableV2;
   readonly images: Bucket;
@@ -51,7 +54,8 @@ export class DataStack extends Stack {
     });
     this.models = this.makeBucket("Models", { logs, expireDays: null });
     const leaseSeconds = limits.lease.leaseMs / 1_000;
-    // Workers give a run up by themselves after its last attempt; what kills them before they can is dead two deliveries later.
+    // Workers give a run up by themselves after its last attempt; what kills them before they can
+    // is dead two deliveries later.
     const runs = this.makeQueue("Runs", {
       visibility: Duration.seconds(leaseSeconds * 2),
       receives: limits.lease.attemptsMax + 2,

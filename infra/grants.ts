@@ -1,7 +1,10 @@
 import { Effect, type IGrantable, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { DataStack } from "./data-stack.ts";
 
-/** What the adapters in adapters/aws do with each resource, and nothing else: no scan, no change of a resource. */
+/**
+ * What the adapters in adapters/aws do with each resource, and nothing else: no scan, no change of
+ * a resource.
+ */
 const tableActions = [
   "dynamodb:GetItem",
   "dynamodb:BatchGetItem",
@@ -79,7 +82,9 @@ export function grant(data: DataStack, grantee: IGrantable, needs: readonly Need
   }
 }
 
-/** Nobody changes or deletes an entry of the audit log; adding one asks that its key is not taken. */
+/**
+ * Nobody changes or deletes an entry of the audit log; adding one asks that its key is not taken.
+ */
 function auditIsKept({ tableArn }: DataStack["table"]): PolicyStatement {
   return new PolicyStatement({
     effect: Effect.DENY,

@@ -29,7 +29,10 @@ interface MonitoringProps {
 
 const minute = Duration.minutes(1);
 
-/** Alarms that somebody has to act on, and one page that shows how the service is. docs/operations.md says what to do about each. */
+/**
+ * Alarms that somebody has to act on, and one page that shows how the service is.
+ * docs/operations.md says what to do about each.
+ */
 export class Monitoring extends Construct {
   private readonly topic: Topic | null;
 

@@ -17,7 +17,10 @@ import {
 import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 
-/** What no webhook may reach, should the guard in the code ever fail (api/egress.ts has the whole list). */
+/**
+ * What no webhook may reach, should the guard in the code ever fail (api/egress.ts has the whole
+ * list).
+ */
 const internal = [
   "10.0.0.0/8",
   "172.16.0.0/12",
@@ -26,7 +29,10 @@ const internal = [
   "169.254.0.0/16",
 ];
 
-/** The network of workers and webhooks: out by one NAT gateway, in by nothing. Webhooks have subnets whose access list ends everything internal. */
+/**
+ * The network of workers and webhooks: out by one NAT gateway, in by nothing. Webhooks have subnets
+ * whose access list ends everything internal.
+ */
 export class Network extends Construct {
   readonly vpc: Vpc;
   readonly workers: SubnetSelection = { subnetGroupName: "Workers" };

@@ -130,7 +130,10 @@ export class ServiceStack extends Stack {
     return new DomainName(this, "Domain", { domainName: name, certificate });
   }
 
-  /** A web application firewall stands before CloudFront only: HTTP APIs take none. Gives the address that clients use. */
+  /**
+   * A web application firewall stands before CloudFront only: HTTP APIs take none. Gives the
+   * address that clients use.
+   */
   private withFirewall(api: HttpApi): string {
     const { firewall } = this.config;
     if (firewall === null) return api.apiEndpoint;

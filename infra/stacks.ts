@@ -5,7 +5,10 @@ import { readCloudConfig } from "./config.ts";
 import { DataStack } from "./data-stack.ts";
 import { ServiceStack } from "./service-stack.ts";
 
-/** Both stacks, for any region and account, checked by AWS's own rules. Throws AppError SETTING_INVALID for a wrong context. */
+/**
+ * Both stacks, for any region and account, checked by AWS's own rules. Throws AppError
+ * SETTING_INVALID for a wrong context.
+ */
 export function buildStacks(app: App): { data: DataStack; service: ServiceStack } {
   const config = readCloudConfig(app.node.tryGetContext("vedere"));
   const data = new DataStack(app, `${config.name}-data`, {

@@ -55,7 +55,10 @@ const stopTimeout = Duration.seconds(120);
 const isWell =
   "fetch('http://127.0.0.1:9464/metrics').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))";
 
-/** The workers on ECS, none of them while there is nothing to do: how many there are is the scaler's business. */
+/**
+ * The workers on ECS, none of them while there is nothing to do: how many there are is the scaler's
+ * business.
+ */
 export class Workers extends Construct {
   readonly cluster: Cluster;
   readonly service: BaseService;
@@ -138,7 +141,10 @@ export class Workers extends Construct {
     return service;
   }
 
-  /** GPUs of an auto scaling group that starts at zero: for images of one's own, or where ECS manages none. */
+  /**
+   * GPUs of an auto scaling group that starts at zero: for images of one's own, or where ECS
+   * manages none.
+   */
   private onGroup(props: WorkersProps): Ec2Service {
     const { config, network } = props;
     const [first = "g6.xlarge"] = config.workers.instanceTypes;

@@ -10,8 +10,8 @@ export interface AnswerToken {
 export type Finish = "END" | "LENGTH";
 
 /**
- * A raw answer. `text` is the decoded answer with its location tokens, without `<s>`, `</s>` and `<pad>`; the texts of `tokens`,
- * joined, are exactly `text`.
+ * A raw answer. `text` is the decoded answer with its location tokens, without `<s>`, `</s>` and
+ * `<pad>`; the texts of `tokens`, joined, are exactly `text`.
  */
 export interface RawAnswer {
   readonly text: string;
@@ -26,8 +26,8 @@ export interface Span {
 }
 
 /**
- * exp(mean log-probability) of the tokens that touch any of the spans: 0 to 1, and 0 where no token does.
- * A location's certainty is that of the location tokens; a text's that of all its tokens.
+ * exp(mean log-probability) of the tokens that touch any of the spans: 0 to 1, and 0 where no token
+ * does. A location's certainty is that of the location tokens; a text's that of all its tokens.
  */
 export function scoreOf(tokens: readonly AnswerToken[], spans: readonly Span[]): number {
   let sum = 0;

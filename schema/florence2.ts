@@ -14,7 +14,10 @@ export { classSeparator } from "./prompts.ts";
 
 /** What a task's prompt is made of, besides the task. */
 export interface PromptSlots {
-  /** The caption, expression, question or classes; several classes are joined with `classSeparator`. Passed on unchanged. */
+  /**
+   * The caption, expression, question or classes; several classes are joined with `classSeparator`.
+   * Passed on unchanged.
+   */
   readonly text?: string | undefined;
   /** In pixels of the image, inside it, x0 < x1 and y0 < y1. */
   readonly region?: Box | undefined;
@@ -22,7 +25,10 @@ export interface PromptSlots {
   readonly size?: Size | undefined;
 }
 
-/** A caption, the text in the image, or the answer to a question. Every answer's `remainder` is what of the raw text it does not hold. */
+/**
+ * A caption, the text in the image, or the answer to a question. Every answer's `remainder` is what
+ * of the raw text it does not hold.
+ */
 export interface TextAnswer {
   readonly kind: "text";
   readonly text: string;
@@ -37,14 +43,20 @@ export interface RegionTextAnswer {
   readonly remainder: string;
 }
 
-/** Boxes and what they were called: "" in region proposals. A label with several boxes stands here once for each. */
+/**
+ * Boxes and what they were called: "" in region proposals. A label with several boxes stands here
+ * once for each.
+ */
 export interface BoxesAnswer {
   readonly kind: "boxes";
   readonly boxes: readonly { readonly label: string; readonly box: Box }[];
   readonly remainder: string;
 }
 
-/** Objects with a box each; `polygons` is null where the model gave the box itself and not an outline. */
+/**
+ * Objects with a box each; `polygons` is null where the model gave the box itself and not an
+ * outline.
+ */
 export interface ObjectsAnswer {
   readonly kind: "objects";
   readonly objects: readonly {
@@ -55,14 +67,20 @@ export interface ObjectsAnswer {
   readonly remainder: string;
 }
 
-/** Lines of text with their corners, clockwise from the text's own top left, and the box around those. */
+/**
+ * Lines of text with their corners, clockwise from the text's own top left, and the box around
+ * those.
+ */
 export interface QuadsAnswer {
   readonly kind: "quads";
   readonly lines: readonly { readonly text: string; readonly quad: Quad; readonly box: Box }[];
   readonly remainder: string;
 }
 
-/** Instances, each of one or more closed rings, and the box around them; labels are "" but in fine-tuned models. */
+/**
+ * Instances, each of one or more closed rings, and the box around them; labels are "" but in
+ * fine-tuned models.
+ */
 export interface PolygonsAnswer {
   readonly kind: "polygons";
   readonly instances: readonly {
@@ -93,14 +111,17 @@ export interface Answers {
   "<REGION_TO_OCR>": RegionTextAnswer;
 }
 
-/** The model's own name of a task. `<VQA>`, a question in plain words, is answered by fine-tuned models only. */
+/**
+ * The model's own name of a task. `<VQA>`, a question in plain words, is answered by fine-tuned
+ * models only.
+ */
 export type TaskToken = keyof Answers;
 
 /**
  * The prompt that asks a task, as it goes to the tokenizer: `promptFor("<OD>")`,
- * `promptFor("<OPEN_VOCABULARY_DETECTION>", { text: "cat" })`, `promptFor("<REGION_TO_OCR>", { region, size })`.
- * Throws TypeError for an unknown task or a slot that the task lacks or has no use for, RangeError for a region that is empty, inverted or
- * outside the image.
+ * `promptFor("<OPEN_VOCABULARY_DETECTION>", { text: "cat" })`, `promptFor("<REGION_TO_OCR>", {
+ * region, size })`. Throws TypeError for an unknown task or a slot that the task lacks or has no
+ * use for, RangeError for a region that is empty, inverted or outside the image.
  */
 export function promptFor(task: TaskToken, slots: PromptSlots = {}): string {
   const { text, region, size } = slots;
@@ -125,9 +146,10 @@ export function promptFor(task: TaskToken, slots: PromptSlots = {}): string {
 }
 
 /**
- * Reads what the model generated for a task. `rawText` keeps its location tokens (decode without skipping special tokens); `<s>`, `</s>`
- * and `<pad>` are taken out here. `size` is the image's own, in pixels: the answer's geometry is in pixels too, fractions kept.
- * Never throws for a text; throws TypeError for an unknown task and RangeError for a size that is none.
+ * Reads what the model generated for a task. `rawText` keeps its location tokens (decode without
+ * skipping special tokens); `<s>`, `</s>` and `<pad>` are taken out here. `size` is the image's
+ * own, in pixels: the answer's geometry is in pixels too, fractions kept. Never throws for a text;
+ * throws TypeError for an unknown task and RangeError for a size that is none.
  */
 export function parseAnswer<Task extends TaskToken>(
   task: Task,

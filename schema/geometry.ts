@@ -1,4 +1,7 @@
-/** Lengths are pixels of the image as it is seen (EXIF orientation applied); x to the right, y down, from the top left corner. */
+/**
+ * Lengths are pixels of the image as it is seen (EXIF orientation applied); x to the right, y down,
+ * from the top left corner.
+ */
 
 export interface Size {
   readonly width: number;
@@ -28,7 +31,10 @@ export interface Polygon {
   readonly points: readonly Point[];
 }
 
-/** The smallest box around some points; there is at least one. A loop, because an argument list of a hostile answer's points overflows the stack. */
+/**
+ * The smallest box around some points; there is at least one. A loop, because an argument list of a
+ * hostile answer's points overflows the stack.
+ */
 export function boxAround(points: readonly Point[]): Box {
   let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const { x, y } of points) {

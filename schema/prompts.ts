@@ -1,4 +1,7 @@
-/** The sentences Florence-2 was trained on, by its own task tokens; a word more or less and the model guesses. */
+/**
+ * The sentences Florence-2 was trained on, by its own task tokens; a word more or less and the
+ * model guesses.
+ */
 export const plainPrompts = {
   "<CAPTION>": "What does the image describe?",
   "<DETAILED_CAPTION>": "Describe in detail what is shown in the image.",

@@ -1,6 +1,9 @@
 import type { Box, Polygon, Quad } from "./geometry.ts";
 
-/** The typed results of tasks, as they are stored: geometry in pixels of the oriented image. `type` is the GraphQL type's name. */
+/**
+ * The typed results of tasks, as they are stored: geometry in pixels of the oriented image. `type`
+ * is the GraphQL type's name.
+ */
 export type TaskResult =
   | { readonly type: "CaptionResult"; readonly text: string; readonly score: number }
   | { readonly type: "DetectionResult"; readonly objects: readonly DetectedObject[] }

@@ -23,7 +23,9 @@ export interface GenerateOptions {
   readonly lengthPenalty?: number | null;
 }
 
-/** So many location tokens make one thing of an answer: a point of a polygon 2, a box 4, a quad 8. */
+/**
+ * So many location tokens make one thing of an answer: a point of a polygon 2, a box 4, a quad 8.
+ */
 export type LocationGroup = 2 | 4 | 8;
 
 /** One question to the model, and how to read its answer. */
@@ -35,7 +37,10 @@ export interface Question {
   read(answer: RawAnswer, size: Size): Reading;
 }
 
-/** A result and what of the raw answer it does not hold (an unfinished box after a cut), "" where it holds everything. */
+/**
+ * A result and what of the raw answer it does not hold (an unfinished box after a cut), "" where it
+ * holds everything.
+ */
 export interface Reading {
   readonly result: TaskResult;
   readonly remainder: string;
@@ -49,16 +54,23 @@ export interface InputFault {
 }
 
 /**
- * One vision task: what it is called, which input it takes, what it asks and how it reads the answer. One file each in schema/tasks,
- * one line each in the catalogue. `Input` is the GraphQL input object of the field, defaults filled in.
+ * One vision task: what it is called, which input it takes, what it asks and how it reads the
+ * answer. One file each in schema/tasks, one line each in the catalogue. `Input` is the GraphQL
+ * input object of the field, defaults filled in.
  */
 export interface VisionTask<Input = never> {
   readonly name: TaskName;
   /** The field of TaskInput. */
   readonly field: string;
-  /** Bounds that GraphQL's types cannot say: the first fault, or null. Regions are checked against the image's size. */
+  /**
+   * Bounds that GraphQL's types cannot say: the first fault, or null. Regions are checked against
+   * the image's size.
+   */
   check(input: Input, size: Size): InputFault | null;
-  /** The preparatory question whose text answer `ask` needs, or null where it needs none (grounding without a caption asks for one). */
+  /**
+   * The preparatory question whose text answer `ask` needs, or null where it needs none (grounding
+   * without a caption asks for one).
+   */
   prepare(input: Input): Question | null;
   /** The question. `prepared` is the text that answered `prepare`. */
   ask(input: Input, size: Size, prepared: string | null): Question;

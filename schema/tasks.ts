@@ -11,8 +11,9 @@ import { readText } from "./tasks/read-text.ts";
 import { segment } from "./tasks/segment.ts";
 
 /**
- * A task that has forgotten its input type. Nothing is lost: GraphQL picks the input type, and we the task, by one and the same field name,
- * so a coerced input only ever meets the task it was coerced for. (Method parameters are bivariant, so no cast is needed to say so.)
+ * A task that has forgotten its input type. Nothing is lost: GraphQL picks the input type, and we
+ * the task, by one and the same field name, so a coerced input only ever meets the task it was
+ * coerced for. (Method parameters are bivariant, so no cast is needed to say so.)
  */
 export type CatalogueTask = VisionTask<Readonly<Record<string, unknown>>>;
 

@@ -87,7 +87,8 @@ test("ONNX Runtime is imported through the module that switches its telemetry of
     .map((name) => normalize(join("test", name)));
   const loads = /(?:from|import|import\(|require\()\s*["']onnxruntime-node/;
   const loaders = [...files, ...tests].filter((file) => loads.test(readFileSync(file, "utf8")));
-  // The bench's other side loads a copy of its own; the e2e test shows what the library does unless told.
+  // The bench's other side loads a copy of its own; the e2e test shows what the library does unless
+  // told.
   expect(loaders.sort()).toEqual(["bench/base/anchor.ts", "inference/onnx-runtime.ts"]);
   for (const file of loaders)
     expect(ours(file)[0], file).toBe(normalize("inference/telemetry-off.ts"));

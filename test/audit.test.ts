@@ -22,7 +22,10 @@ function advisoryOn(name: string, severity: string) {
   };
 }
 
-/** Runs the script with the real npm on a registry of the test's own. `answer` null: it takes no POST, as a mirror. */
+/**
+ * Runs the script with the real npm on a registry of the test's own. `answer` null: it takes no
+ * POST, as a mirror.
+ */
 async function audit(answer: object | null, exceptions: object[] = []) {
   const asked: string[] = [];
   const server = createServer((request, response) => {

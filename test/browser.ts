@@ -4,7 +4,9 @@ import { type Browser, chromium } from "playwright-core";
 const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const executablePath = places.find((place) => existsSync(place));
 
-/** Why a test of a page cannot run here; null if it can. CI must have a browser: there it is null. */
+/**
+ * Why a test of a page cannot run here; null if it can. CI must have a browser: there it is null.
+ */
 export const noBrowser: string | null =
   executablePath === undefined && process.env.CI === undefined
     ? "skipped: no Chromium is installed (apt-get install chromium)"

@@ -29,8 +29,8 @@ test("every package runs on the oldest Node.js that README names, so that npm do
 });
 
 test("no package downloads anything in a script when it is installed", () => {
-  // onnxruntime-node's script fetches CUDA from NuGet. npm 11 leaves it out by `allowScripts`; npm 10
-  // runs only what the lock marks. If this fails, take hasInstallScript out of the lock again.
+  // onnxruntime-node's script fetches CUDA from NuGet. npm 11 leaves it out by `allowScripts`; npm
+  // 10 runs only what the lock marks. If this fails, take hasInstallScript out of the lock again.
   const withScript = locked.filter(([, { hasInstallScript }]) => hasInstallScript);
   expect(withScript.map(([place]) => place)).toEqual([
     "node_modules/@apollo/protobufjs", // prints a hint

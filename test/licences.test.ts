@@ -31,8 +31,9 @@ const locked = Object.entries(packages)
   .map(([place, entry]) => ({ place, entry, name: place.replace(/^.*node_modules\//, "") }));
 
 /**
- * Whether an SPDX expression may be used: of OR one side, of AND both. https://spdx.github.io/spdx-spec/v2.3/SPDX-license-expressions
- * Exceptions (WITH), words and files (SEE LICENSE IN …) are not taken.
+ * Whether an SPDX expression may be used: of OR one side, of AND both.
+ * https://spdx.github.io/spdx-spec/v2.3/SPDX-license-expressions Exceptions (WITH), words and files
+ * (SEE LICENSE IN …) are not taken.
  */
 function isAllowed(expression: unknown, mayUse: (id: string) => boolean): boolean {
   if (typeof expression !== "string") return false;

@@ -2,7 +2,10 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../adapters/package-root.ts";
 
-/** Copies the embedded model into a data folder, as a pulled model of this id and revision; returns its folder. */
+/**
+ * Copies the embedded model into a data folder, as a pulled model of this id and revision; returns
+ * its folder.
+ */
 export function addModelCopy(
   dataDir: string,
   model: { name?: string; id: string; revision: string; defaults?: object },

@@ -2,7 +2,10 @@ import { PutCommand } from "@aws-sdk/lib-dynamodb";
 import type { Clock, Queue, StorageProbe } from "../../core/ports.ts";
 import type { DynamoTable } from "./dynamo-table.ts";
 
-/** Writes one small item, always the same, and asks the queue for its attributes: what either of them costs does not grow. */
+/**
+ * Writes one small item, always the same, and asks the queue for its attributes: what either of
+ * them costs does not grow.
+ */
 export function awsProbe(
   { client, name }: DynamoTable,
   queue: Pick<Queue, "depth">,

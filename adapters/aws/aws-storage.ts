@@ -16,7 +16,9 @@ export interface AwsStorageReport {
     readonly name: string;
     readonly objects: number;
     readonly bytes: number;
-    /** False if the bucket holds more objects than were listed: then both numbers are lower bounds. */
+    /**
+     * False if the bucket holds more objects than were listed: then both numbers are lower bounds.
+     */
     readonly isComplete: boolean;
   };
 }
@@ -24,7 +26,10 @@ export interface AwsStorageReport {
 /** 10,000 objects: ten requests, which cost as much as ten writes and take some two seconds. */
 const bounds = { pages: 10, perPage: 1_000 } as const;
 
-/** DynamoDB brings its numbers up to date every six hours or so. Throws AppError SETTING_INVALID, and what AWS refuses. */
+/**
+ * DynamoDB brings its numbers up to date every six hours or so. Throws AppError SETTING_INVALID,
+ * and what AWS refuses.
+ */
 export async function measureAws(config: Config): Promise<AwsStorageReport> {
   const { region, table } = requireAws(config);
   const dynamo = new DynamoDBClient({ region });

@@ -20,8 +20,9 @@ const days = "AUDITDAYS";
 const endOfTime = 253_402_300_799_999;
 
 /**
- * The audit log in DynamoDB: a partition for each day of UTC, and the indexes for whoever asks for a subject, a key, a tenant or an action. No
- * policy of the service may change or delete these items. A filtered listing comes from an index, which lags behind by a moment.
+ * The audit log in DynamoDB: a partition for each day of UTC, and the indexes for whoever asks for
+ * a subject, a key, a tenant or an action. No policy of the service may change or delete these
+ * items. A filtered listing comes from an index, which lags behind by a moment.
  */
 export function dynamoAudit(table: DynamoTable): Audit {
   return {

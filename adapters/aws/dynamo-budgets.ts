@@ -16,7 +16,10 @@ const dayMs = 86_400_000;
 /** So often others came first; beyond, something is wrong. */
 const attemptsMax = 50;
 
-/** Token buckets in DynamoDB: read, drawn from, and written only as they were read; the table forgets those that have long been full. */
+/**
+ * Token buckets in DynamoDB: read, drawn from, and written only as they were read; the table
+ * forgets those that have long been full.
+ */
 export function dynamoBudgets(table: DynamoTable): Budgets {
   return {
     async draw(tenantId, names, { cost, size, now }) {

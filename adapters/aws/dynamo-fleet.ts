@@ -7,7 +7,10 @@ const place: ItemKey = { pk: "FLEET", sk: "IDLE" };
 export function fleetMemory(table: DynamoTable) {
   const { client, name: TableName } = table;
   return {
-    /** Since when it has been idle, in part or as a whole, in milliseconds since 1970; null while it is not. */
+    /**
+     * Since when it has been idle, in part or as a whole, in milliseconds since 1970; null while it
+     * is not.
+     */
     async idleSince({ isIdle, now }: { isIdle: boolean; now: number }): Promise<number | null> {
       const item = await getItem(table, place);
       if (isIdle && item) return number(item, "since");

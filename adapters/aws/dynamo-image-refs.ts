@@ -31,7 +31,10 @@ export function placeOfRef(tenantId: string, imageId: string, runId: string): It
   return { pk: keyOf("IMAGE", tenantId, imageId), sk: keyOf("RUN", runId) };
 }
 
-/** That an image was deleted a short time ago, or is being deleted: no run may be stored with it until it is put again. */
+/**
+ * That an image was deleted a short time ago, or is being deleted: no run may be stored with it
+ * until it is put again.
+ */
 export function placeOfMark(tenantId: string, imageId: string): ItemKey {
   return { pk: keyOf("IMAGE", tenantId, imageId), sk: "REMOVED" };
 }
@@ -63,8 +66,8 @@ export async function runsOfImage(
 }
 
 /**
- * Images whose deletion meets no run: the store of the bytes knows no transaction, so a mark in the table stands from before the deletion
- * until the image is put again, or for a day.
+ * Images whose deletion meets no run: the store of the bytes knows no transaction, so a mark in the
+ * table stands from before the deletion until the image is put again, or for a day.
  */
 export function markedImages(images: Images, table: DynamoTable, clock: Clock): Images {
   return {

@@ -16,9 +16,15 @@ import {
 } from "./dynamo-table.ts";
 
 export const hourMs = 3_600_000;
-/** What sums are kept for, the widest first. A minute's would be another write for each run, to spare few rows. */
+/**
+ * What sums are kept for, the widest first. A minute's would be another write for each run, to
+ * spare few rows.
+ */
 const grains = ["month", "day", "hour"] as const;
-/** Runs that end at the same time would call each other off at one sum, so a sum is kept in so many parts. */
+/**
+ * Runs that end at the same time would call each other off at one sum, so a sum is kept in so many
+ * parts.
+ */
 const shards = 8;
 
 /** What each sum holds. */
@@ -30,7 +36,10 @@ const summed = [
   "cost",
 ] as const satisfies readonly (keyof Usage)[];
 
-/** The ledger's rows of one run, which are written once, and the sums of its hour, day and month (UTC), in the transaction of the run's end. */
+/**
+ * The ledger's rows of one run, which are written once, and the sums of its hour, day and month
+ * (UTC), in the transaction of the run's end.
+ */
 export function ledgerWrites(
   { name: TableName }: DynamoTable,
   {
@@ -78,7 +87,10 @@ export function ledgerWrites(
   ];
 }
 
-/** The sums of a span: whole months, days and hours from their sums, what is left at both ends from the rows. A month takes 8 items. */
+/**
+ * The sums of a span: whole months, days and hours from their sums, what is left at both ends from
+ * the rows. A month takes 8 items.
+ */
 export async function readUsage(
   table: DynamoTable,
   tenantId: string,

@@ -6,7 +6,10 @@ const dayMs = 86_400_000;
 const aliases = "ALIASES";
 const workers = "WORKERS";
 
-/** Aliases of models, and what workers report about them, in DynamoDB: one partition each. The table forgets a silent worker after a day. */
+/**
+ * Aliases of models, and what workers report about them, in DynamoDB: one partition each. The table
+ * forgets a silent worker after a day.
+ */
 export function dynamoModels(table: DynamoTable): ModelRegistry {
   const { client, name: TableName } = table;
   return {

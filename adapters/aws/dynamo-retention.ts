@@ -45,9 +45,10 @@ const lookEveryMs = 100;
 const endOfTime = 253_402_300_799_999;
 
 /**
- * Deletes from the table and the bucket. The table's time to live and the bucket's lifecycle rules delete by the service's setting; this is
- * for tenants whose limit is shorter, and for what is deleted by name. What belongs to a run goes before the run, so a deletion
- * that breaks off is found and made again.
+ * Deletes from the table and the bucket. The table's time to live and the bucket's lifecycle rules
+ * delete by the service's setting; this is for tenants whose limit is shorter, and for what is
+ * deleted by name. What belongs to a run goes before the run, so a deletion that breaks off is
+ * found and made again.
  */
 export function dynamoRetention(
   table: DynamoTable,

@@ -13,8 +13,8 @@ import {
 } from "./dynamo-table.ts";
 
 /**
- * Queued runs are spread over so many partitions of the sweeper's indexes, each good for some 500 runs a second. More may come later,
- * fewer never.
+ * Queued runs are spread over so many partitions of the sweeper's indexes, each good for some 500
+ * runs a second. More may come later, fewer never.
  */
 const queueShardCount = 4;
 /** A record up to one write unit is kept as it is: packing it saves nothing. */
@@ -22,7 +22,10 @@ const plainBytesMax = 1_024;
 /** DynamoDB's 400 KiB for an item, less its keys and names. */
 const packedBytesMax = 400_000;
 
-/** A run as an item. `write` marks this write of it; after `retentionMs` the table may delete it, once it has finished; null: never. */
+/**
+ * A run as an item. `write` marks this write of it; after `retentionMs` the table may delete it,
+ * once it has finished; null: never.
+ */
 export async function itemOfRun(
   run: Run,
   write: string,

@@ -32,25 +32,33 @@ import {
 import type { Wake } from "./sqs-wake.ts";
 
 export interface DynamoRunsOptions {
-  /** How long a run and its idempotency key stay after it has finished; the table then deletes them within days. Null: for ever. */
+  /**
+   * How long a run and its idempotency key stay after it has finished; the table then deletes them
+   * within days. Null: for ever.
+   */
   readonly retentionMs: number | null;
   /** Is told of every event. */
   readonly wake: Wake;
 }
 
-/** What an unfinished run may take beyond `expiresAt`: no message lives longer, and without one nobody works on a run. */
+/**
+ * What an unfinished run may take beyond `expiresAt`: no message lives longer, and without one
+ * nobody works on a run.
+ */
 const graceMs = 14 * 86_400_000;
 /** Pauses between two looks of a waiting reader grow from the first to the second. */
 const lookAfterMs = { first: 100, max: 1_000, growth: 1.4 } as const;
 
 /**
- * Runs in DynamoDB: the record as JSON, packed where it is long, beside it the attributes that are searched. Reads by key show every write
- * that was acknowledged. Lists, counts and the sweeper's questions find keys in indexes, which lag behind by a moment, and read the
- * runs themselves as they are. A run that does not fit into an item, even packed, is an AppError INVALID.
+ * Runs in DynamoDB: the record as JSON, packed where it is long, beside it the attributes that are
+ * searched. Reads by key show every write that was acknowledged. Lists, counts and the sweeper's
+ * questions find keys in indexes, which lag behind by a moment, and read the runs themselves as
+ * they are. A run that does not fit into an item, even packed, is an AppError INVALID.
  *
- * Unfinished runs are counted in an index, not in a counter: every creation and every end of a tenant's run would write the same counter in
- * its transaction, and they would call each other off. A count costs half a read unit for each 4 KB of keys: one where little is
- * waiting, some 200 at the 10 000 runs that a tenant may have.
+ * Unfinished runs are counted in an index, not in a counter: every creation and every end of a
+ * tenant's run would write the same counter in its transaction, and they would call each other off.
+ * A count costs half a read unit for each 4 KB of keys: one where little is waiting, some 200 at
+ * the 10 000 runs that a tenant may have.
  */
 export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRunsOptions): Runs {
   /** The run's key, and beside the run which it is; and beside the image that the run has it. */
@@ -82,7 +90,10 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
     return run && { run, inputHash: text(item, "inputHash") };
   };
 
-  /** A key may outlive its run by days. In a transaction, so that a run that is being created is never taken for one that is gone. */
+  /**
+   * A key may outlive its run by days. In a transaction, so that a run that is being created is
+   * never taken for one that is gone.
+   */
   const forgetKeyOfGoneRun = async (tenantId: string, key: string): Promise<boolean> => {
     const Key = placeOfKey(tenantId, key);
     const item = await getItem(table, Key);
@@ -161,7 +172,8 @@ export function dynamoRuns(table: DynamoTable, { retentionMs, wake }: DynamoRuns
         ...ledgerWrites(table, { run, charges: chargesOf(run), retentionMs }),
         ...(event ? [{ Put: { TableName, Item: outboxItem(event) } }] : []),
       ]);
-      // A write whose answer was lost is repeated, and may then meet its own version: the mark tells ours from another's.
+      // A write whose answer was lost is repeated, and may then meet its own version: the mark
+      // tells ours from another's.
       const isReplaced =
         isTaken ||
         (await getItem(table, placeOfRun(run.tenantId, run.id), { attribute: "write" }))?.write ===

@@ -1,8 +1,9 @@
 import type { CreateTableCommandInput } from "@aws-sdk/client-dynamodb";
 
 /**
- * The one table, as whoever creates it must make it: every key is a string, every index global and KEYS_ONLY, and DynamoDB deletes items
- * some time after the second in `timeToLive`. The indexes are sparse: an item without both keys of an index is not in it.
+ * The one table, as whoever creates it must make it: every key is a string, every index global and
+ * KEYS_ONLY, and DynamoDB deletes items some time after the second in `timeToLive`. The indexes are
+ * sparse: an item without both keys of an index is not in it.
  *
  * | pk                           | sk                  | what                                                       |
  * | ---------------------------- | ------------------- | ---------------------------------------------------------- |
@@ -36,7 +37,10 @@ export const tableSchema = {
     byStatus: { partitionKey: "ownerStatus", sortKey: "newest" },
     /** Queued runs by age, entries of one subject. */
     byQueue: { partitionKey: "queue", sortKey: "newest" },
-    /** Queued runs by when they expire, deliveries by when they are tried next, entries of one action. */
+    /**
+     * Queued runs by when they expire, deliveries by when they are tried next, entries of one
+     * action.
+     */
     byDue: { partitionKey: "dueQueue", sortKey: "due" },
   },
 } as const;

@@ -62,12 +62,18 @@ export function keyOf(...parts: readonly string[]): string {
   return parts.map((part) => part.replaceAll("%", "%25").replaceAll("#", "%23")).join("#");
 }
 
-/** A sort key by instant, ties by id. Milliseconds since 1970 have at most 15 digits, until the year 33658. */
+/**
+ * A sort key by instant, ties by id. Milliseconds since 1970 have at most 15 digits, until the year
+ * 33658.
+ */
 export function instantKey(at: number, id = ""): string {
   return `${String(at).padStart(15, "0")}#${id}`;
 }
 
-/** The item, or some of its attributes, as it is after every write that was acknowledged; null where there is none. */
+/**
+ * The item, or some of its attributes, as it is after every write that was acknowledged; null where
+ * there is none.
+ */
 export async function getItem(
   table: DynamoTable,
   key: ItemKey,
@@ -87,10 +93,14 @@ export async function getItem(
   return item ?? null;
 }
 
-/** As `getItem`, many at once, each once, in the order of the keys; those that are not there are left out. */
+/**
+ * As `getItem`, many at once, each once, in the order of the keys; those that are not there are
+ * left out.
+ */
 export async function getItems(table: DynamoTable, keys: readonly ItemKey[]): Promise<Item[]> {
   const found = new Map<string, Item>();
-  // DynamoDB refuses a key that comes twice, and an index that lags behind may give an item by its old place and its new one.
+  // DynamoDB refuses a key that comes twice, and an index that lags behind may give an item by its
+  // old place and its new one.
   const asked = new Map(keys.map(({ pk, sk }) => [placeOf({ pk, sk }), { pk, sk }]));
   let open: readonly Item[] = [...asked.values()];
   for (let empty = 0; open.length > 0; ) {
@@ -108,7 +118,10 @@ export async function getItems(table: DynamoTable, keys: readonly ItemKey[]): Pr
   return [...asked.keys()].map((place) => found.get(place)).filter((item) => item !== undefined);
 }
 
-/** Whole items from the table, as they are after every write that was acknowledged; keys from an index, which lags behind by a moment. */
+/**
+ * Whole items from the table, as they are after every write that was acknowledged; keys from an
+ * index, which lags behind by a moment.
+ */
 export async function queryItems(table: DynamoTable, query: Query): Promise<Item[]> {
   const items: Item[] = [];
   let from: Record<string, unknown> | undefined;
@@ -137,7 +150,10 @@ export async function countItems(table: DynamoTable, query: Query): Promise<numb
   return count;
 }
 
-/** Stores all of the items, and makes other writes with them; or none, and gives false where one of their keys is taken. */
+/**
+ * Stores all of the items, and makes other writes with them; or none, and gives false where one of
+ * their keys is taken.
+ */
 export function putNew(
   table: DynamoTable,
   items: readonly (Item & ItemKey)[],
@@ -152,8 +168,9 @@ export function putNew(
 }
 
 /**
- * Makes all of the writes, or none and gives false where a condition was not met. Others that write the same items at this moment are given
- * way to and the writes tried again. The SDK repeats a request whose answer was lost under the same token, so it is never made twice.
+ * Makes all of the writes, or none and gives false where a condition was not met. Others that write
+ * the same items at this moment are given way to and the writes tried again. The SDK repeats a
+ * request whose answer was lost under the same token, so it is never made twice.
  */
 export async function transact(table: DynamoTable, writes: readonly Write[]): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {

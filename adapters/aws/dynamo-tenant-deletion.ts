@@ -18,7 +18,10 @@ import {
   transact,
 } from "./dynamo-table.ts";
 
-/** The state of a tenant's deletion, in attributes of the tenant's item; and the list of those that go on. */
+/**
+ * The state of a tenant's deletion, in attributes of the tenant's item; and the list of those that
+ * go on.
+ */
 export function tenantDeletions(
   table: DynamoTable,
   tenantIn: (item: Item) => Tenant,
@@ -73,7 +76,10 @@ export function tenantDeletions(
   };
 }
 
-/** The partition that lists the tenants that are being deleted, and those that were a short time ago. */
+/**
+ * The partition that lists the tenants that are being deleted, and those that were a short time
+ * ago.
+ */
 const deletions = "DELETIONS";
 const keptListedMs = 2 * 86_400_000;
 

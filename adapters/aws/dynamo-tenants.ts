@@ -30,9 +30,10 @@ import {
 } from "./dynamo-tenant-deletion.ts";
 
 /**
- * Tenants and their API keys in DynamoDB. Beside each record stands a second item, which is never changed and lists it: all tenants in one
- * partition, the keys of each tenant in one. So lists, too, show every write at once, which an index would not promise. What is null in a
- * record is absent in its item.
+ * Tenants and their API keys in DynamoDB. Beside each record stands a second item, which is never
+ * changed and lists it: all tenants in one partition, the keys of each tenant in one. So lists,
+ * too, show every write at once, which an index would not promise. What is null in a record is
+ * absent in its item.
  */
 export function dynamoTenants(table: DynamoTable): Tenants {
   /** False where the condition was not met. */

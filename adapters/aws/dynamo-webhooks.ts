@@ -39,7 +39,10 @@ const pointerGraceMs = 14 * 86_400_000;
 /** Between two looks of a waiting deliverer. */
 const lookEveryMs = 1_000;
 
-/** Webhooks in DynamoDB: the records as JSON, beside them the attributes that are searched. `retentionMs` after its end a delivery may be deleted; null: never. */
+/**
+ * Webhooks in DynamoDB: the records as JSON, beside them the attributes that are searched.
+ * `retentionMs` after its end a delivery may be deleted; null: never.
+ */
 export function dynamoWebhooks(
   table: DynamoTable,
   { clock, retentionMs, wake }: { clock: Clock; retentionMs: number | null; wake: Wake },
@@ -206,7 +209,10 @@ export function dynamoWebhooks(
 
 const statuses: readonly DeliveryStatus[] = ["PENDING", "SUCCEEDED", "FAILED", "HELD"];
 
-/** Where the index has what a filter lets through, and more where it asks for a status at any endpoint. */
+/**
+ * Where the index has what a filter lets through, and more where it asks for a status at any
+ * endpoint.
+ */
 function partitionsOf(tenantId: string, { endpointId, status }: DeliveryFilter): Query[] {
   if (endpointId === null) return [{ index: "byOwner", partition: deliveriesOfTenant(tenantId) }];
   const wanted = status === null ? statuses : [status];

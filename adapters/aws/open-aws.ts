@@ -22,8 +22,9 @@ import { sqsQueue } from "./sqs-queue.ts";
 import { nobody, sqsWake, type Wake } from "./sqs-wake.ts";
 
 /**
- * The store in AWS: one table of DynamoDB, one bucket of S3, one queue of SQS with its dead letters. Credentials and endpoints come from where the
- * SDK looks for them. Throws AppError SETTING_INVALID that names every resource that cannot be used.
+ * The store in AWS: one table of DynamoDB, one bucket of S3, one queue of SQS with its dead
+ * letters. Credentials and endpoints come from where the SDK looks for them. Throws AppError
+ * SETTING_INVALID that names every resource that cannot be used.
  */
 export async function openAws(config: Config, clock: Clock): Promise<Store> {
   const { region, table, bucket, queueUrl, deadLettersUrl } = requireAws(config);

@@ -4,7 +4,10 @@ import { AppError } from "../../core/errors.ts";
 
 const lengthMin = 32;
 
-/** The text of a secret in AWS Secrets Manager. Throws AppError SETTING_INVALID where it cannot be read or is too short. */
+/**
+ * The text of a secret in AWS Secrets Manager. Throws AppError SETTING_INVALID where it cannot be
+ * read or is too short.
+ */
 export async function readSecret(arn: string): Promise<string> {
   const client = new SecretsManagerClient({});
   try {

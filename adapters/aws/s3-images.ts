@@ -20,8 +20,9 @@ export interface S3Images extends Images {
 }
 
 /**
- * Images and uploads in a bucket, without a table: what is known of an image is the metadata of its object. Clients PUT their uploads
- * to the bucket directly. When images and uploads end is for the bucket's lifecycle rules to say.
+ * Images and uploads in a bucket, without a table: what is known of an image is the metadata of its
+ * object. Clients PUT their uploads to the bucket directly. When images and uploads end is for the
+ * bucket's lifecycle rules to say.
  */
 export function s3Images(bucket: Bucket, clock: Clock): S3Images {
   const get = async (tenantId: string, imageId: string): Promise<StoredImage | null> => {

@@ -1,6 +1,6 @@
 /**
- * The keys of a tenant's objects. Null where an id has other characters than our ids have: no object can have it, and S3 clients along
- * the way disagree on what `..` in a key means.
+ * The keys of a tenant's objects. Null where an id has other characters than our ids have: no
+ * object can have it, and S3 clients along the way disagree on what `..` in a key means.
  */
 export function imageKey(tenantId: string, imageId: string): string | null {
   return isId(tenantId) && isId(imageId) ? `tenants/${tenantId}/images/${imageId}` : null;
@@ -11,7 +11,10 @@ export function imagesPrefix(tenantId: string): string | null {
   return isId(tenantId) ? `tenants/${tenantId}/images/` : null;
 }
 
-/** As for images: `bytes` is where the client PUTs, `announcement` is an empty object that tells what was announced. */
+/**
+ * As for images: `bytes` is where the client PUTs, `announcement` is an empty object that tells
+ * what was announced.
+ */
 export function uploadKeys(
   tenantId: string,
   uploadId: string,

@@ -28,7 +28,10 @@ const cards = "catalogue/";
 /** So long may a listing be old. */
 const lookEveryMs = 30_000;
 
-/** The models of a bucket, the newest revision of an id first; for gateways, which have no files of theirs. `chosen` is the default's name; null: the first. */
+/**
+ * The models of a bucket, the newest revision of an id first; for gateways, which have no files of
+ * theirs. `chosen` is the default's name; null: the first.
+ */
 export function s3Models(
   bucket: Bucket,
   chosen: string | null,
@@ -95,7 +98,10 @@ export async function publishCard(bucket: Bucket, model: PublishedModel): Promis
   );
 }
 
-/** The bytes of one file, as they come. Throws AppError MODEL_UNAVAILABLE where the bucket has lost it. */
+/**
+ * The bytes of one file, as they come. Throws AppError MODEL_UNAVAILABLE where the bucket has lost
+ * it.
+ */
 export async function publishedFile(
   bucket: Bucket,
   model: PublishedModel,

@@ -11,21 +11,27 @@ import {
   S3ServiceException,
 } from "@aws-sdk/client-s3";
 
-/** A bucket and a client made by `openS3`, which may read, write and list it. Without s3:ListBucket, S3 answers 403 instead of 404. */
+/**
+ * A bucket and a client made by `openS3`, which may read, write and list it. Without s3:ListBucket,
+ * S3 answers 403 instead of 404.
+ */
 export interface Bucket {
   readonly client: S3Client;
   readonly name: string;
 }
 
 /**
- * A client that adds no checksum of its own. With the SDK's default, a presigned PUT that names no checksum carries the CRC32 of an
- * empty body, which no real body has; what we PUT ourselves names its sha256.
+ * A client that adds no checksum of its own. With the SDK's default, a presigned PUT that names no
+ * checksum carries the CRC32 of an empty body, which no real body has; what we PUT ourselves names
+ * its sha256.
  */
 export function openS3(config: S3ClientConfig): S3Client {
   return new S3Client({ ...config, requestChecksumCalculation: "WHEN_REQUIRED" });
 }
 
-/** Stores an object whole; S3 refuses bytes that have another sha256 (hexadecimal) when they arrive. */
+/**
+ * Stores an object whole; S3 refuses bytes that have another sha256 (hexadecimal) when they arrive.
+ */
 export async function putObject(
   bucket: Bucket,
   key: string,
@@ -56,7 +62,10 @@ export function headObject(bucket: Bucket, key: string): Promise<HeadObjectComma
   );
 }
 
-/** The bytes of an object; null where there is none, or where it has another size than the given one: then nothing is loaded. */
+/**
+ * The bytes of an object; null where there is none, or where it has another size than the given
+ * one: then nothing is loaded.
+ */
 export async function readObject(
   bucket: Bucket,
   key: string,
@@ -113,7 +122,10 @@ export function base64Of(sha256: string): string {
   return Buffer.from(sha256, "hex").toString("base64");
 }
 
-/** GET answers NoSuchKey; HEAD has no body to say more than NotFound, whether the object or the whole bucket is missing. */
+/**
+ * GET answers NoSuchKey; HEAD has no body to say more than NotFound, whether the object or the
+ * whole bucket is missing.
+ */
 async function unlessMissing<Answer>(call: () => Promise<Answer>): Promise<Answer | null> {
   try {
     return await call();

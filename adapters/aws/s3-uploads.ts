@@ -9,15 +9,19 @@ import { type Bucket, base64Of, headObject, putObject, readObject } from "./s3-o
 /** SigV4 knows no longer-lived URL. */
 const presignSecondsMax = 604_800;
 
-/** What the bytes are is found out from the bytes; until then they go by a type that no browser shows as a page. */
+/**
+ * What the bytes are is found out from the bytes; until then they go by a type that no browser
+ * shows as a page.
+ */
 const mediaType = "application/octet-stream";
 
 type Uploads = Pick<Images, "createUpload" | "getUpload" | "readUpload">;
 
 /**
- * Uploads that clients PUT to the bucket by a presigned URL. Size, type and sha256 are signed headers, so S3 itself refuses other bytes;
- * as whoever may write the bucket can write others, both are checked again when the upload is read, and wrong bytes are as if they were
- * not there. The URL may be used again until it expires, for the same bytes only.
+ * Uploads that clients PUT to the bucket by a presigned URL. Size, type and sha256 are signed
+ * headers, so S3 itself refuses other bytes; as whoever may write the bucket can write others, both
+ * are checked again when the upload is read, and wrong bytes are as if they were not there. The URL
+ * may be used again until it expires, for the same bytes only.
  */
 export function s3Uploads(bucket: Bucket, clock: Clock): Uploads {
   const announced = async (tenantId: string, uploadId: string): Promise<Upload | null> => {
@@ -82,7 +86,8 @@ async function presign(
   const url = await getSignedUrl(bucket.client, command, {
     expiresIn,
     signingDate: new Date(now),
-    // The presigner leaves the type unsigned and moves the checksum into the URL, where it would not be held against the bytes.
+    // The presigner leaves the type unsigned and moves the checksum into the URL, where it would
+    // not be held against the bytes.
     signableHeaders: new Set(["host", "content-length", "content-type", "x-amz-checksum-sha256"]),
     unhoistableHeaders: new Set(["x-amz-checksum-sha256"]),
   });

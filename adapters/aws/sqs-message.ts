@@ -1,11 +1,17 @@
 import type { RunMessage } from "../../core/run.ts";
 
-/** A message as it travels in the body. The tenant is in it, because not every reader of a queue is told the MessageGroupId. */
+/**
+ * A message as it travels in the body. The tenant is in it, because not every reader of a queue is
+ * told the MessageGroupId.
+ */
 export function bodyOf({ version, tenantId, runId }: RunMessage): string {
   return JSON.stringify({ version, tenantId, runId });
 }
 
-/** The message in a body; null where the body is something else or of a version that this code does not know. */
+/**
+ * The message in a body; null where the body is something else or of a version that this code does
+ * not know.
+ */
 export function messageIn(body: string): RunMessage | null {
   const parsed = parse(body);
   if (typeof parsed !== "object" || parsed === null) return null;

@@ -17,16 +17,19 @@ const pollSecondsMax = 20;
 const visibilitySecondsMax = 43_200;
 
 /**
- * A standard queue of SQS and its dead letters, by their URLs. Each message carries its tenant as MessageGroupId, which makes SQS keep the
- * waiting times of the other tenants short when one floods the queue; SQS promises no order beyond that.
+ * A standard queue of SQS and its dead letters, by their URLs. Each message carries its tenant as
+ * MessageGroupId, which makes SQS keep the waiting times of the other tenants short when one floods
+ * the queue; SQS promises no order beyond that.
  *
- * SQS counts whole seconds, so leases, delays and waits are rounded up. A lease or delay of more than 12 hours is an AppError INVALID.
- * SQS lets the last receipt of a message work even after its lease has ended or was given back; the port does not, so this process
- * remembers until when it holds which receipt. A receipt is worth something only in the process that received it.
+ * SQS counts whole seconds, so leases, delays and waits are rounded up. A lease or delay of more
+ * than 12 hours is an AppError INVALID. SQS lets the last receipt of a message work even after its
+ * lease has ended or was given back; the port does not, so this process remembers until when it
+ * holds which receipt. A receipt is worth something only in the process that received it.
  *
- * `depth` is what SQS calls approximate: it may lag a minute behind. SQS does not tell the age of the oldest message without CloudWatch:
- * `oldestAgeMs` is 0 while the queue is empty, else an upper bound: the time since this process last saw it empty, or, where
- * it never did, the time for which the queue keeps messages at all.
+ * `depth` is what SQS calls approximate: it may lag a minute behind. SQS does not tell the age of
+ * the oldest message without CloudWatch: `oldestAgeMs` is 0 while the queue is empty, else an upper
+ * bound: the time since this process last saw it empty, or, where it never did, the time for which
+ * the queue keeps messages at all.
  */
 export function sqsQueue(
   client: SQSClient,
@@ -109,7 +112,8 @@ export function sqsQueue(
             Math.max(0, Math.ceil((until - performance.now()) / 1_000)),
           );
           const received = await poll(max, waitSeconds, leaseMs, signal);
-          // SQS has counted since a moment ago; where it thinks otherwise than `heldUntil`, its word holds.
+          // SQS has counted since a moment ago; where it thinks otherwise than `heldUntil`, its
+          // word holds.
           const endsAt = clock.now() + leaseMs;
           const leases = (await Promise.all(received.map((one) => leaseIn(one, endsAt)))).filter(
             (lease) => lease !== null,
@@ -148,7 +152,8 @@ export function sqsQueue(
     },
     async bury(lease, reason) {
       if (!holds(lease)) return;
-      // In this order: should we die in between, the message is dead and alive, and the worker finds its run finished.
+      // In this order: should we die in between, the message is dead and alive, and the worker
+      // finds its run finished.
       await moveToDead(bodyOf(lease.message), lease.receipt, {
         reason,
         tenantId: lease.message.tenantId,
@@ -222,7 +227,10 @@ function asAttribute(reason: string): string {
   );
 }
 
-/** Messages waiting and in flight (delayed ones count as in flight), and for how long the queue keeps a message. */
+/**
+ * Messages waiting and in flight (delayed ones count as in flight), and for how long the queue
+ * keeps a message.
+ */
 async function count(
   client: SQSClient,
   url: string,

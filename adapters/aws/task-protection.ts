@@ -4,8 +4,9 @@ import type { Lease, Queue } from "../../core/ports.ts";
 const protectedMinutes = 20;
 
 /**
- * Keeps ECS from ending this task while it holds messages: scaling in and deployments then take idle workers first. `agentUri` is where the agent of ECS
- * listens (ECS_AGENT_URI). A task that cannot be protected gives its message back.
+ * Keeps ECS from ending this task while it holds messages: scaling in and deployments then take
+ * idle workers first. `agentUri` is where the agent of ECS listens (ECS_AGENT_URI). A task that
+ * cannot be protected gives its message back.
  */
 export function protectedQueue(
   queue: Queue,

@@ -24,9 +24,9 @@ const contentSecurityPolicy = [
 ].join("; ");
 
 /**
- * GraphiQL at / with its two files; null for every other request. The page is the same for everybody
- * and carries no secret: it reads a one-time token from the fragment of its address, which reaches no
- * server, proxy or log, and posts it for a session.
+ * GraphiQL at / with its two files; null for every other request. The page is the same for
+ * everybody and carries no secret: it reads a one-time token from the fragment of its address,
+ * which reaches no server, proxy or log, and posts it for a session.
  */
 export async function graphiqlPage(request: Request): Promise<Response | null> {
   const { pathname } = new URL(request.url);

@@ -17,7 +17,10 @@ interface Args {
   };
 }
 
-/** The first page leaves an entry in the audit log; the cursors of the others are signed, so that none comes without it. */
+/**
+ * The first page leaves an entry in the audit log; the cursors of the others are signed, so that
+ * none comes without it.
+ */
 export async function tenantExport(_root: unknown, { input }: Args, context: RequestContext) {
   try {
     const { first, after = null } = input;

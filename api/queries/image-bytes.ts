@@ -11,7 +11,10 @@ interface Args {
   readonly tenantId?: string | null;
 }
 
-/** A part of an image's file, as it was stored. Null if there is no such image. Throws AppError INVALID for an offset that cannot be. */
+/**
+ * A part of an image's file, as it was stored. Null if there is no such image. Throws AppError
+ * INVALID for an offset that cannot be.
+ */
 export async function imageBytes(
   _root: unknown,
   { id, offset, tenantId }: Args,

@@ -3,7 +3,9 @@ import { limits } from "../../core/limits.ts";
 import type { RequestContext } from "../context.ts";
 import { requirePage } from "../page.ts";
 
-/** A tenant's id is its cursor. Throws AppError INVALID for a page size or cursor that cannot be. */
+/**
+ * A tenant's id is its cursor. Throws AppError INVALID for a page size or cursor that cannot be.
+ */
 export async function tenants(
   _root: unknown,
   args: { first: number; after?: string | null },

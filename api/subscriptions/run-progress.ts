@@ -16,8 +16,8 @@ export const runProgress = {
 };
 
 /**
- * The run as it is, then after every change; ends with the run. Throws where the listener has gone, and AppError UNAUTHENTICATED where the key
- * admits nobody any more.
+ * The run as it is, then after every change; ends with the run. Throws where the listener has gone,
+ * and AppError UNAUTHENTICATED where the key admits nobody any more.
  */
 async function* follow(
   run: Run,

@@ -1,8 +1,9 @@
 import type { Size } from "../../schema/geometry.ts";
 
 /**
- * A result in which every area has become a field with the argument `unit`. Areas are stored in pixels of the image of the given size;
- * they are known by their field names, whatever the type of the result, so that a new kind of result needs no resolver.
+ * A result in which every area has become a field with the argument `unit`. Areas are stored in
+ * pixels of the image of the given size; they are known by their field names, whatever the type of
+ * the result, so that a new kind of result needs no resolver.
  */
 export function withUnits(value: unknown, size: Size): unknown {
   if (Array.isArray(value)) return value.map((item) => withUnits(item, size));

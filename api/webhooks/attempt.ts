@@ -38,14 +38,18 @@ export interface AttemptTools {
     | undefined;
 }
 
-/** So long an attempt may take with everything around it; after that its deliverer is taken for dead, and another one tries. */
+/**
+ * So long an attempt may take with everything around it; after that its deliverer is taken for
+ * dead, and another one tries.
+ */
 const claimMs = 60_000;
 const probedElsewhereMs = 5_000;
 
 /**
- * Brings one due delivery a step on: claims it, sends it and notes how that went; or puts it off, holds or gives it up where its endpoint is
- * resting, disabled or gone. Does nothing where another deliverer has it. A claim that never ends counts as a failed try after a minute, and is
- * made again by others as the schedule says: what the receiver gets then has the same webhook-id.
+ * Brings one due delivery a step on: claims it, sends it and notes how that went; or puts it off,
+ * holds or gives it up where its endpoint is resting, disabled or gone. Does nothing where another
+ * deliverer has it. A claim that never ends counts as a failed try after a minute, and is made
+ * again by others as the schedule says: what the receiver gets then has the same webhook-id.
  */
 export async function attemptDelivery(tools: AttemptTools, due: Delivery): Promise<void> {
   const { webhooks, runs, clock } = tools.ports;
@@ -141,7 +145,10 @@ function targetFor(
   };
 }
 
-/** Until when nothing is sent to an endpoint; null where this delivery may go: because all is well, or to see whether it is again. */
+/**
+ * Until when nothing is sent to an endpoint; null where this delivery may go: because all is well,
+ * or to see whether it is again.
+ */
 async function pauseOf({ ports }: AttemptTools, endpoint: WebhookEndpoint): Promise<number | null> {
   const { pausedUntil } = endpoint.health;
   const now = ports.clock.now();
@@ -169,7 +176,10 @@ async function note(
   onAttempt?.({ outcome: error === null ? "succeeded" : "failed", ms });
 }
 
-/** Notes an attempt whose process died in the middle of it, as a failed one; false if there was none. */
+/**
+ * Notes an attempt whose process died in the middle of it, as a failed one; false if there was
+ * none.
+ */
 async function noteLost(tools: AttemptTools, due: Delivery): Promise<boolean> {
   const { ports, random, log, onAttempt } = tools;
   const lost = afterLostAttempt(due, random);
@@ -184,7 +194,9 @@ async function noteLost(tools: AttemptTools, due: Delivery): Promise<boolean> {
   return true;
 }
 
-/** Others change the endpoint at the same time: what happened is noted on whatever it is by then. */
+/**
+ * Others change the endpoint at the same time: what happened is noted on whatever it is by then.
+ */
 async function noteHealth(
   { ports, log }: AttemptTools,
   { tenantId, id }: WebhookEndpoint,

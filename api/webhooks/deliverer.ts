@@ -3,7 +3,9 @@ import { type Delivery, deliveriesOf, type WebhookEvent } from "../../core/webho
 import { postponed } from "../../core/webhook-schedule.ts";
 import { type AttemptTools, attemptDelivery } from "./attempt.ts";
 
-/** Delivers what the outbox and the schedule hold. Any number of processes may do so on one store. */
+/**
+ * Delivers what the outbox and the schedule hold. Any number of processes may do so on one store.
+ */
 export interface Deliverer {
   /** Until `signal` aborts; attempts in progress are finished. `onRound` runs before each round. */
   run(signal: AbortSignal, onRound?: () => void): Promise<void>;
@@ -15,7 +17,10 @@ const eventsAtOnce = 100;
 const dueAtOnce = 200;
 /** One slow receiver does not take all places, nor one tenant with many. */
 const atOnceMax = { all: 64, tenant: 32, receiver: 8 } as const;
-/** What finds no place is put off, so many by a second, the next by two and so on, so that others come to the front. */
+/**
+ * What finds no place is put off, so many by a second, the next by two and so on, so that others
+ * come to the front.
+ */
 const crowded = { perSecond: 50, ms: 1_000 } as const;
 const waitMs = 5_000;
 /** The store is unwell: do not spin. */
@@ -47,7 +52,10 @@ export function openDeliverer(tools: AttemptTools): Deliverer {
     countWith((other) => other.tenantId === tenantId && other.endpointId === endpointId) >=
       atOnceMax.receiver;
 
-  /** Fans out what lies in the outbox and starts what is due, as far as there is room. Returns how much there was to do. */
+  /**
+   * Fans out what lies in the outbox and starts what is due, as far as there is room. Returns how
+   * much there was to do.
+   */
   async function round(): Promise<number> {
     const events = await ports.webhooks.outbox(eventsAtOnce);
     for (const event of events) await fanOut(tools, event);

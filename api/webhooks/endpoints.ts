@@ -24,7 +24,10 @@ import { privateWay } from "../guarded-connector.ts";
 import { throwFaults } from "../user-errors.ts";
 import { requirePayloadQuery } from "./payload-query.ts";
 
-/** What a tenant decides about an endpoint; what is absent (or null, but for payloadQuery) stays as it is. */
+/**
+ * What a tenant decides about an endpoint; what is absent (or null, but for payloadQuery) stays as
+ * it is.
+ */
 export interface EndpointInput {
   readonly url?: string | null;
   readonly description?: string | null;
@@ -32,7 +35,10 @@ export interface EndpointInput {
   readonly payloadQuery?: string | null;
 }
 
-/** Makes an endpoint; `secret` is shown this once. Throws AppError INVALID, or an AggregateError of them. */
+/**
+ * Makes an endpoint; `secret` is shown this once. Throws AppError INVALID, or an AggregateError of
+ * them.
+ */
 export async function createEndpoint(
   context: RequestContext,
   input: EndpointInput & { secret?: string | null },
@@ -101,8 +107,8 @@ export async function updateEndpoint(
 }
 
 /**
- * Gives an endpoint a new secret, shown this once. The former one signs as well for `overlapMs`; one before that ends at once. Throws AppError
- * NOT_FOUND, INVALID.
+ * Gives an endpoint a new secret, shown this once. The former one signs as well for `overlapMs`;
+ * one before that ends at once. Throws AppError NOT_FOUND, INVALID.
  */
 export async function rotateSecret(
   context: RequestContext,
@@ -136,7 +142,10 @@ export async function rotateSecret(
   return { endpoint, secret };
 }
 
-/** Stops or resumes an endpoint; deliveries that come to it meanwhile are held. Throws AppError NOT_FOUND. */
+/**
+ * Stops or resumes an endpoint; deliveries that come to it meanwhile are held. Throws AppError
+ * NOT_FOUND.
+ */
 export async function setEndpointDisabled(
   context: RequestContext,
   endpointId: string,
@@ -162,7 +171,10 @@ export function noEndpoint(): AppError {
   return new AppError("NOT_FOUND", "There is no such endpoint.", { path: ["endpointId"] });
 }
 
-/** A webhook's URL, secret and payload query, each wrong in its own place; `secret` undefined: it is not asked for. */
+/**
+ * A webhook's URL, secret and payload query, each wrong in its own place; `secret` undefined: it is
+ * not asked for.
+ */
 export function inputFaults(context: RequestContext, input: EndpointInput): AppError[] {
   const { schema } = context;
   const { url, description, events, payloadQuery } = input;
@@ -208,8 +220,9 @@ function mayReadRuns({ caller }: RequestContext): boolean {
 }
 
 /**
- * Whether the endpoint shows runs once this caller has changed its URL or payload query. Throws AppError FORBIDDEN where a key that reads no
- * run would lead payloads that show runs to another place.
+ * Whether the endpoint shows runs once this caller has changed its URL or payload query. Throws
+ * AppError FORBIDDEN where a key that reads no run would lead payloads that show runs to another
+ * place.
  */
 function requireReader(context: RequestContext, endpoint: WebhookEndpoint): boolean {
   const reads = mayReadRuns(context);
@@ -270,7 +283,10 @@ function sealed({ caller, pepper }: RequestContext, secret: string, now: number)
   };
 }
 
-/** Deliverers note an endpoint's health at the same time: the change is made anew on what it then is. */
+/**
+ * Deliverers note an endpoint's health at the same time: the change is made anew on what it then
+ * is.
+ */
 async function change(
   context: RequestContext,
   noted: { endpointId: string; action: AuditAction; details: AuditDetails },

@@ -20,8 +20,8 @@ export type PayloadContext = Pick<
 >;
 
 /**
- * Checks a selection on Run, such as `{ id status tasks { result { ... on CaptionResult { text } } } }`, by the bounds of any operation. Throws AppError
- * INVALID.
+ * Checks a selection on Run, such as `{ id status tasks { result { ... on CaptionResult { text } }
+ * } }`, by the bounds of any operation. Throws AppError INVALID.
  */
 export function requirePayloadQuery(schema: GraphQLSchema, selection: string): void {
   if (selection.length > limits.webhook.payloadQueryMax)
@@ -35,7 +35,10 @@ export function requirePayloadQuery(schema: GraphQLSchema, selection: string): v
   if (error) throw invalid(error.message);
 }
 
-/** The selected parts of a run. Throws AppError INVALID where the selection does not fit the schema any more. */
+/**
+ * The selected parts of a run. Throws AppError INVALID where the selection does not fit the schema
+ * any more.
+ */
 export async function runPayloadQuery(
   schema: GraphQLSchema,
   selection: string,
@@ -54,7 +57,10 @@ export async function runPayloadQuery(
   return data?.run;
 }
 
-/** The selection as that of one run; what is more than a selection set is refused, so that it cannot break out of its place. */
+/**
+ * The selection as that of one run; what is more than a selection set is refused, so that it cannot
+ * break out of its place.
+ */
 function documentOf(selection: string) {
   const inner = selectionIn(selection);
   const outer = parse("query Payload($id: ID!) { run(id: $id) { id } }", { noLocation: true });

@@ -6,8 +6,9 @@ import type { WebhookEvent } from "../../core/webhook.ts";
 import { type PayloadContext, runPayloadQuery } from "./payload-query.ts";
 
 /**
- * The body of an event's deliveries, as Standard Webhooks has it: `{type, timestamp, data}`. It is the same at every attempt. A payload query
- * that does not fit any more, or gives too much, is answered by the thin payload and a `payloadError` that says so.
+ * The body of an event's deliveries, as Standard Webhooks has it: `{type, timestamp, data}`. It is
+ * the same at every attempt. A payload query that does not fit any more, or gives too much, is
+ * answered by the thin payload and a `payloadError` that says so.
  */
 export async function payloadOf(
   event: WebhookEvent,

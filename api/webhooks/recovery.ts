@@ -8,8 +8,9 @@ import type { RequestContext } from "../context.ts";
 import { entryOf, noEndpoint } from "./endpoints.ts";
 
 /**
- * Sends again what was given up or held, of events since an instant, the newest first, and no more than `limits.webhook.recoverMax` at once;
- * `hasMore` tells that there are others. Throws AppError NOT_FOUND, INVALID.
+ * Sends again what was given up or held, of events since an instant, the newest first, and no more
+ * than `limits.webhook.recoverMax` at once; `hasMore` tells that there are others. Throws AppError
+ * NOT_FOUND, INVALID.
  */
 export async function recoverDeliveries(
   context: RequestContext,
@@ -55,7 +56,10 @@ export async function recoverDeliveries(
   return { recovered, hasMore: lost.length > limits.webhook.recoverMax };
 }
 
-/** Sends one delivery again, whatever became of it. Throws AppError NOT_FOUND, INVALID (its endpoint is disabled). */
+/**
+ * Sends one delivery again, whatever became of it. Throws AppError NOT_FOUND, INVALID (its endpoint
+ * is disabled).
+ */
 export async function redeliver(context: RequestContext, deliveryId: string) {
   const { ports, caller } = context;
   let isNoted = false;

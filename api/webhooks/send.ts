@@ -14,12 +14,18 @@ export interface WebhookRequest {
 
 /** Sends webhooks through the egress guard. */
 export interface Sender {
-  /** One attempt: an answer of 2xx within 15 seconds is a success, everything else a failure with its reason. Never throws. `now` in ms. */
+  /**
+   * One attempt: an answer of 2xx within 15 seconds is a success, everything else a failure with
+   * its reason. Never throws. `now` in ms.
+   */
   send(webhook: WebhookRequest, now: () => number): Promise<AttemptOutcome>;
   close(): Promise<void>;
 }
 
-/** Proxies of the environment are not used: behind one, the addresses that are checked would be the proxy's. */
+/**
+ * Proxies of the environment are not used: behind one, the addresses that are checked would be the
+ * proxy's.
+ */
 export function openSender(egress: EgressSettings): Sender {
   const agent = new Agent({
     connect: guardedConnector(egress),
@@ -91,7 +97,10 @@ function refusal(status: number): string {
     : `It answered ${status}.`;
 }
 
-/** The beginning of a body, and no more of it: what a receiver says beyond is not read. A body that breaks off was a fine answer all the same. */
+/**
+ * The beginning of a body, and no more of it: what a receiver says beyond is not read. A body that
+ * breaks off was a fine answer all the same.
+ */
 async function readExcerpt(body: Dispatcher.ResponseData["body"]): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -6,10 +6,14 @@ import { type Answerer, serve } from "./serve.ts";
 import { type SessionClass, type Watch, watchSessions } from "./sessions.ts";
 import type { SideSetup } from "./side.ts";
 
-// The process of the anchor's side: @huggingface/transformers as its documentation tells how to use it for Florence-2.
+// The process of the anchor's side: @huggingface/transformers as its documentation tells how to use
+// it for Florence-2.
 await serve(openAnchor);
 
-/** Of the library what is used here; it is installed beside the bench's models, out of the type checker's sight. */
+/**
+ * Of the library what is used here; it is installed beside the bench's models, out of the type
+ * checker's sight.
+ */
 interface Transformers {
   readonly env: { allowRemoteModels: boolean; localModelPath: string };
   readonly RawImage: { fromBlob(blob: Blob): Promise<object> };

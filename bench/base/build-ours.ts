@@ -3,7 +3,10 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import { planBuild, writeBuild } from "../../inference/build/build.ts";
 import { precisionsOf } from "../../inference/florence2/model-files.ts";
 
-/** Builds our model of a checkpoint as `vedere models build` does, but for its comparison of answers; returns its folder. */
+/**
+ * Builds our model of a checkpoint as `vedere models build` does, but for its comparison of
+ * answers; returns its folder.
+ */
 export async function buildOurs(plan: {
   checkpoint: string;
   folder: string;

@@ -1,11 +1,17 @@
 import type { Work } from "./side.ts";
 
-/** Two works of the same worth, one for each side; several of the anchor's are done one after the other, as it has to. */
+/**
+ * Two works of the same worth, one for each side; several of the anchor's are done one after the
+ * other, as it has to.
+ */
 export interface Case {
   readonly title: string;
   readonly anchor: readonly Work[];
   readonly ours: Work;
-  /** What a sample is worth, of the summed works: the whole time, or the time of a token past the 512th. */
+  /**
+   * What a sample is worth, of the summed works: the whole time, or the time of a token past the
+   * 512th.
+   */
   readonly measure: "whole" | "first 512 tokens" | "a token past 512";
   /** Ratios to reach: the anchor's time over ours. */
   readonly targets: { readonly fp32?: number; readonly int8?: number };

@@ -9,8 +9,9 @@ import { randomTensors } from "./weights.ts";
 const pieceMax = 1 << 20;
 
 /**
- * Writes a folder as transformers would: model.safetensors with random float16 weights, the settings and the tokenizer. The same shape and
- * seed give the same bytes. No more than the largest tensor is in memory.
+ * Writes a folder as transformers would: model.safetensors with random float16 weights, the
+ * settings and the tokenizer. The same shape and seed give the same bytes. No more than the largest
+ * tensor is in memory.
  */
 export async function writeCheckpoint(
   folder: string,
@@ -38,7 +39,9 @@ export async function writeCheckpoint(
     await writeFile(join(folder, name), JSON.stringify(content, null, 1));
 }
 
-/** The length of the JSON that follows as 8 bytes, then the JSON: where each tensor lies behind it. */
+/**
+ * The length of the JSON that follows as 8 bytes, then the JSON: where each tensor lies behind it.
+ */
 function header(tensors: readonly { name: string; dims: readonly number[] }[]): Buffer {
   let offset = 0;
   const entries = tensors.map(({ name, dims }) => {

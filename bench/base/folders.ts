@@ -26,8 +26,9 @@ const gigabyte = 2 ** 30;
 const anchorGraphs = ["vision_encoder", "embed_tokens", "encoder_model", "decoder_model_merged"];
 
 /**
- * Builds under `cache` what is missing there: a random checkpoint of the shape, the anchor's graphs of the same weights, the anchor's library.
- * `python` needs the packages that models/training/README.md names. Throws an Error that says what to do.
+ * Builds under `cache` what is missing there: a random checkpoint of the shape, the anchor's graphs
+ * of the same weights, the anchor's library. `python` needs the packages that
+ * models/training/README.md names. Throws an Error that says what to do.
  */
 export async function prepareFolders(plan: {
   cache: string;

@@ -10,23 +10,29 @@ export interface Pair {
   readonly sameAnswers: number;
 }
 
-/** A machine that is never left alone ends the bench after so many rounds for each that was asked for. */
+/**
+ * A machine that is never left alone ends the bench after so many rounds for each that was asked
+ * for.
+ */
 const roundsPerClean = 3;
 
 /** Everything measured of one pair, by side and work. */
 export type Samples = Map<string, Sample[]>;
 type SideName = "anchor" | "ours";
 
-/** One value of a case on one side: milliseconds, and whether nothing else used the machine meanwhile. */
+/**
+ * One value of a case on one side: milliseconds, and whether nothing else used the machine
+ * meanwhile.
+ */
 export interface Value {
   readonly ms: number;
   readonly clean: boolean;
 }
 
 /**
- * Measures the cases on both sides in turns, one work at a time, the order turned round in every other round. Ends once each case has `rounds`
- * clean values on both sides, after three times as many rounds, or when another
- * round would not fit into `minutes`.
+ * Measures the cases on both sides in turns, one work at a time, the order turned round in every
+ * other round. Ends once each case has `rounds` clean values on both sides, after three times as
+ * many rounds, or when another round would not fit into `minutes`.
  */
 export async function measure(
   pairs: readonly Pair[],
@@ -68,7 +74,10 @@ function cleanCount(name: CaseName, samples: Samples): number {
   );
 }
 
-/** The values of a case on one side; where a value is the sum of several works, the i-th of each make one. */
+/**
+ * The values of a case on one side; where a value is the sum of several works, the i-th of each
+ * make one.
+ */
 export function valuesOf(name: CaseName, side: SideName, samples: Samples): Value[] {
   const { measure, ...sides }: Case = cases[name];
   const works = side === "anchor" ? sides.anchor : [sides.ours];

@@ -7,8 +7,9 @@ import { type Watch, watchSessions } from "./sessions.ts";
 import type { SideSetup } from "./side.ts";
 
 /**
- * Vedere's engine on a model folder: the picture is seen once for all prompts of a work, and they are answered as one call. No prompt says that
- * its answer has locations in groups: the shorter head for forced locations is not measured here, random answers would use it too often.
+ * Vedere's engine on a model folder: the picture is seen once for all prompts of a work, and they
+ * are answered as one call. No prompt says that its answer has locations in groups: the shorter
+ * head for forced locations is not measured here, random answers would use it too often.
  */
 export async function openOurs(
   setup: SideSetup,

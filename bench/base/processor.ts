@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-/** Processor time used so far, in milliseconds, of the whole machine; what the hypervisor took counts too. */
+/**
+ * Processor time used so far, in milliseconds, of the whole machine; what the hypervisor took
+ * counts too.
+ */
 export interface Load {
   readonly wallMs: number;
   /** null where the system does not tell. */
@@ -12,7 +15,9 @@ export interface Load {
 /** What a share of the machine's capacity others may use during a sample that counts. */
 export const foreignShareMax = 0.06;
 
-/** The system counts whole ticks, so that of each processor one may be counted that was not used. */
+/**
+ * The system counts whole ticks, so that of each processor one may be counted that was not used.
+ */
 const tickMs = 10;
 
 export function readLoad(): Load {
@@ -20,7 +25,10 @@ export function readLoad(): Load {
   return { wallMs: performance.now(), busyMs: busyMs(), ownMs: (own.user + own.system) / 1_000 };
 }
 
-/** The share of the machine's capacity that others used between two readings of this process; null where the system does not tell. */
+/**
+ * The share of the machine's capacity that others used between two readings of this process; null
+ * where the system does not tell.
+ */
 export function foreignShare(before: Load, after: Load): number | null {
   if (before.busyMs === null || after.busyMs === null) return null;
   const foreignMs =
@@ -28,7 +36,10 @@ export function foreignShare(before: Load, after: Load): number | null {
   return Math.max(0, foreignMs) / (availableParallelism() * (after.wallMs - before.wallMs));
 }
 
-/** The first line of Linux's /proc/stat: hundredths of a second in user, nice, system, idle, iowait, irq, softirq, steal, … */
+/**
+ * The first line of Linux's /proc/stat: hundredths of a second in user, nice, system, idle, iowait,
+ * irq, softirq, steal, …
+ */
 function busyMs(): number | null {
   let text: string;
   try {

@@ -8,7 +8,10 @@ export interface OperatorTime {
   readonly runs: number;
 }
 
-/** What ONNX Runtime's profile of one session says; of events with a duration only those of operators count. */
+/**
+ * What ONNX Runtime's profile of one session says; of events with a duration only those of
+ * operators count.
+ */
 interface Event {
   readonly cat?: string;
   readonly name?: string;
@@ -30,7 +33,10 @@ export function operatorTimes(profile: string): OperatorTime[] {
   return [...byType].map(([type, times]) => ({ type, ...times })).sort((a, b) => b.ms - a.ms);
 }
 
-/** The profiles of a folder, as rows of a table: one part of each graph in its file's name (`ours-0_…`: the first session opened). */
+/**
+ * The profiles of a folder, as rows of a table: one part of each graph in its file's name
+ * (`ours-0_…`: the first session opened).
+ */
 export function profileRows(folder: string): string[][] {
   const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
   return files.sort().flatMap((file) => {

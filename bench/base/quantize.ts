@@ -3,10 +3,12 @@ import protobuf from "protobufjs";
 import { packageRoot } from "../../adapters/package-root.ts";
 
 /**
- * An imitation of the public q8 files. Those are made by ONNX Runtime's dynamic quantization: each weight gets one scale, each activation one
- * scale while it runs, and a linear layer becomes DynamicQuantizeLinear and MatMulInteger; the table of embeddings is stored in 8 bits.
- * Weights are int8; where a graph has convolutions they are uint8 and the convolutions are quantized too (ConvInteger), because ConvInteger has
- * no int8 weights. The operators are the real files', the calibration of their scales is not checked against them.
+ * An imitation of the public q8 files. Those are made by ONNX Runtime's dynamic quantization: each
+ * weight gets one scale, each activation one scale while it runs, and a linear layer becomes
+ * DynamicQuantizeLinear and MatMulInteger; the table of embeddings is stored in 8 bits. Weights are
+ * int8; where a graph has convolutions they are uint8 and the convolutions are quantized too
+ * (ConvInteger), because ConvInteger has no int8 weights. The operators are the real files', the
+ * calibration of their scales is not checked against them.
  */
 export function quantize(model: Uint8Array): Uint8Array {
   const message = ModelProto.toObject(ModelProto.decode(model), { longs: Number }) as Model;
@@ -57,7 +59,10 @@ class Weights {
     this.kind = kind;
   }
 
-  /** Names of a float32 weight's values, scale and zero point in 8 bits; null where this is no weight of two dimensions or more. */
+  /**
+   * Names of a float32 weight's values, scale and zero point in 8 bits; null where this is no
+   * weight of two dimensions or more.
+   */
   quantized(name: string | undefined): { values: string; scale: string; zero: string } | null {
     const tensor = this.#floats.get(name ?? "");
     if (tensor?.data_type !== codes.float32 || !tensor.raw_data || (tensor.dims?.length ?? 0) < 2)
@@ -105,7 +110,10 @@ class Weights {
   }
 }
 
-/** int8: symmetric about 0; uint8: the whole range from the least to the largest value, 0 among them. */
+/**
+ * int8: symmetric about 0; uint8: the whole range from the least to the largest value, 0 among
+ * them.
+ */
 function inEightBits(
   floats: Float32Array,
   kind: Kind,

@@ -5,7 +5,10 @@ import { type CaseName, cases, control } from "./cases.ts";
 import { cleanOf, median, type Pair, type Samples, samplesOf, valuesOf } from "./measure.ts";
 import type { Sample } from "./side.ts";
 
-/** Tables of what was measured, as markdown: one of ratios, one of stages, and what else there is to say of each pair. */
+/**
+ * Tables of what was measured, as markdown: one of ratios, one of stages, and what else there is to
+ * say of each pair.
+ */
 export function report(results: ReadonlyMap<Pair, Samples>, names: readonly CaseName[]): string {
   const ratios = [...results].flatMap(([pair, samples]) =>
     names.map((name) => ratioRow(pair, name, samples)),

@@ -5,7 +5,10 @@ import type { Reply, Sample, SideSetup, Work } from "./side.ts";
 /** Does one work and gives the answers' texts. */
 export type Answerer = (work: Work) => Promise<string[]>;
 
-/** Opens a model in this process, then does the works that the parent process sends, one at a time, until it disconnects. */
+/**
+ * Opens a model in this process, then does the works that the parent process sends, one at a time,
+ * until it disconnects.
+ */
 export async function serve(
   open: (setup: SideSetup) => Promise<{ answer: Answerer; watch: Watch }>,
 ): Promise<void> {

@@ -1,4 +1,7 @@
-/** A graph of Florence-2, told by what it takes in; decoder steps of one answer are told apart by their order. */
+/**
+ * A graph of Florence-2, told by what it takes in; decoder steps of one answer are told apart by
+ * their order.
+ */
 export type Part = "vision" | "embed" | "encoder" | "decoder";
 
 /** One run of a graph, in milliseconds of `performance.now()`. */
@@ -14,7 +17,10 @@ interface Session {
   endProfiling(): void;
 }
 
-/** The part of ONNX Runtime's InferenceSession that is watched: this process's only class of that name, whoever opens sessions. */
+/**
+ * The part of ONNX Runtime's InferenceSession that is watched: this process's only class of that
+ * name, whoever opens sessions.
+ */
 export interface SessionClass {
   create(...input: never[]): Promise<unknown>;
 }
@@ -27,8 +33,9 @@ export interface Watch {
 }
 
 /**
- * Notes every run of every session that is opened from now on: so both sides are timed alike, without a word in their code. `profile` is a
- * prefix of files that ONNX Runtime writes its profiles to; null writes none.
+ * Notes every run of every session that is opened from now on: so both sides are timed alike,
+ * without a word in their code. `profile` is a prefix of files that ONNX Runtime writes its
+ * profiles to; null writes none.
  */
 export function watchSessions(sessions: SessionClass, profile: string | null): Watch {
   const calls: Call[] = [];
@@ -75,7 +82,10 @@ export interface Stages {
   readonly pixelsMs: number;
   readonly visionMs: number;
   readonly encodeMs: number;
-  /** The time of each token: from the start of its decoder run to the start of the next one, or to the end. */
+  /**
+   * The time of each token: from the start of its decoder run to the start of the next one, or to
+   * the end.
+   */
   readonly tokenMs: readonly number[];
 }
 

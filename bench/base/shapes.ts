@@ -1,6 +1,8 @@
 import type { ModelShape, StageShape } from "../../inference/build/shape.ts";
 
-/** Florence-2-base at its true size, and a model of the same make that is built and run in a second. */
+/**
+ * Florence-2-base at its true size, and a model of the same make that is built and run in a second.
+ */
 export const shapes = { base: baseShape(), tiny: tinyShape() } as const;
 
 /** The settings of a model folder, in transformers' own spelling: file name to content. */

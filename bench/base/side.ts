@@ -14,9 +14,15 @@ export interface SideSetup {
   readonly profile: string | null;
 }
 
-/** What one side is asked for: answers to these prompts about a picture, each of exactly so many tokens. */
+/**
+ * What one side is asked for: answers to these prompts about a picture, each of exactly so many
+ * tokens.
+ */
 export interface Work {
-  /** A photograph, or the same in the model's own size: then both sides see the same numbers, for they resize differently. */
+  /**
+   * A photograph, or the same in the model's own size: then both sides see the same numbers, for
+   * they resize differently.
+   */
   readonly picture: "photo" | "exact";
   readonly prompts: readonly string[];
   readonly beams: number;
@@ -26,7 +32,10 @@ export interface Work {
 /** How one side did some work, from the picture's bytes to the answers' text. */
 export interface Sample {
   readonly ms: number;
-  /** The share of the machine that other programs used meanwhile; null where the system does not tell. */
+  /**
+   * The share of the machine that other programs used meanwhile; null where the system does not
+   * tell.
+   */
   readonly foreignShare: number | null;
   readonly stages: Stages;
   readonly texts: readonly string[];

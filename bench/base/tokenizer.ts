@@ -5,9 +5,9 @@ interface TokenizerJson {
 }
 
 /**
- * The tokenizer of florence-2-nano with a vocabulary of `size`: the ids of its added tokens move up together, as they lie in Florence-2's own
- * (`<mask>` 50264, `<loc_0>` 50269, the last 51288), and tokens that no text has fill the gap. It cuts prompts into more tokens than
- * Florence-2's own.
+ * The tokenizer of florence-2-nano with a vocabulary of `size`: the ids of its added tokens move up
+ * together, as they lie in Florence-2's own (`<mask>` 50264, `<loc_0>` 50269, the last 51288), and
+ * tokens that no text has fill the gap. It cuts prompts into more tokens than Florence-2's own.
  */
 export function widenedTokenizer(json: string, size: number): string {
   const tokenizer = JSON.parse(json) as TokenizerJson;

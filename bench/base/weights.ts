@@ -1,6 +1,9 @@
 import type { ModelShape, StageShape } from "../../inference/build/shape.ts";
 
-/** A tensor of a random checkpoint: its name in transformers' own spelling, and how its values are drawn. */
+/**
+ * A tensor of a random checkpoint: its name in transformers' own spelling, and how its values are
+ * drawn.
+ */
 export interface RandomTensor {
   readonly name: string;
   readonly dims: readonly number[];
@@ -8,15 +11,22 @@ export interface RandomTensor {
   fill(values: Float32Array, random: () => number): void;
 }
 
-/** So many directions of the last hidden state say "go on"; the first tokens' embeddings point away from them. */
+/**
+ * So many directions of the last hidden state say "go on"; the first tokens' embeddings point away
+ * from them.
+ */
 const goOnWidth = 32;
-/** As large as the largest of the other embeddings, so that it costs a quantized head no precision. */
+/**
+ * As large as the largest of the other embeddings, so that it costs a quantized head no precision.
+ */
 const goOnPull = 0.09;
 
 /**
- * All tensors of a checkpoint of this shape, with weights whose activations stay of order one (Xavier for linear layers). The answers that they
- * give never end by themselves: in the decoder's last norm `goOnWidth` channels are the constant 1, and there the embeddings of `<s>`, `<pad>`,
- * `</s>` and `<unk>` are -`goOnPull`, so that their logits lie far below the best of all the others whatever was seen and said.
+ * All tensors of a checkpoint of this shape, with weights whose activations stay of order one
+ * (Xavier for linear layers). The answers that they give never end by themselves: in the decoder's
+ * last norm `goOnWidth` channels are the constant 1, and there the embeddings of `<s>`, `<pad>`,
+ * `</s>` and `<unk>` are -`goOnPull`, so that their logits lie far below the best of all the others
+ * whatever was seen and said.
  */
 export function randomTensors({ vision, text }: ModelShape): RandomTensor[] {
   const language = "model.language_model";
@@ -176,7 +186,8 @@ function xavier(values: Float32Array, random: () => number): void {
 
 /** Standard deviation 0.02, as transformers draws embeddings. */
 function embedding(values: Float32Array, random: () => number): void {
-  // The sum of four uniform numbers is normal enough, and has the tail that decides which token is likeliest.
+  // The sum of four uniform numbers is normal enough, and has the tail that decides which token is
+  // likeliest.
   for (let i = 0; i < values.length; i += 1)
     values[i] = 0.02 * Math.sqrt(3) * (random() + random() + random() + random() - 2);
 }

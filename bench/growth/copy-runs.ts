@@ -22,9 +22,10 @@ const deadEach = 100;
 export const failedDeliveries = 20;
 
 /**
- * Fills a data folder up to `count` finished runs: copies of the seed's, over the last 90 days, six of ten the
- * measured tenant's and the others its neighbors', each with its image, charges, delivery and an entry of the audit
- * log. The tables' own triggers add up the charges. Some of the measured tenant's, in random order.
+ * Fills a data folder up to `count` finished runs: copies of the seed's, over the last 90 days, six
+ * of ten the measured tenant's and the others its neighbors', each with its image, charges,
+ * delivery and an entry of the audit log. The tables' own triggers add up the charges. Some of the
+ * measured tenant's, in random order.
  */
 export function copyRuns(dataDir: string, seed: Seed, count: number): StoredRun[] {
   const sqlite = openSqlite(databaseIn(dataDir));
@@ -61,7 +62,9 @@ export function copyRuns(dataDir: string, seed: Seed, count: number): StoredRun[
 
 const anyId = "substr(lower(hex(randomblob(11))), 1, 22)";
 
-/** ?1 is the run that is copied, ?2 its delivery; SQLite allows a statement to use neither or one. */
+/**
+ * ?1 is the run that is copied, ?2 its delivery; SQLite allows a statement to use neither or one.
+ */
 const copying = [
   `INSERT INTO images (tenant_id, id, data)
    SELECT c.tenant_id, c.image_id, json_set(i.data, '$.id', c.image_id)
@@ -101,7 +104,10 @@ function addFailed(sqlite: Sqlite, { deliveryId, failingEndpointId }: Seed): voi
   );
 }
 
-/** Each image has its file; of a tenant they are names of one, as far as the file system lets one have names. */
+/**
+ * Each image has its file; of a tenant they are names of one, as far as the file system lets one
+ * have names.
+ */
 function linkImages(sqlite: Sqlite, dataDir: string, seed: Seed): void {
   const tenantFolder = (tenantId: string) => join(dataDir, "images", tenantId);
   const [shard = ""] = readdirSync(tenantFolder(seed.tenantId));

@@ -14,7 +14,9 @@ export interface FilledStore {
   readonly dataDir: string;
   readonly seed: Seed;
   readonly ports: Connection;
-  /** Sends an operation as the measured tenant; its data. Throws for any error, userErrors included. */
+  /**
+   * Sends an operation as the measured tenant; its data. Throws for any error, userErrors included.
+   */
   ask(query: string, variables?: object): Promise<Data>;
   /** Any other request, to a path with a slash before it. Throws unless it is answered 200. */
   send(path: string, init?: RequestInit): Promise<string>;

@@ -57,7 +57,10 @@ function picture(): Promise<Buffer> {
   return sharp({ create }).png().toBuffer();
 }
 
-/** An endpoint beside the seed's two; those of earlier measurements go, because a tenant has 20 at most. */
+/**
+ * An endpoint beside the seed's two; those of earlier measurements go, because a tenant has 20 at
+ * most.
+ */
 async function newEndpoint(store: FilledStore): Promise<string> {
   await removeEndpoints(store);
   const { webhookEndpointCreate } = await store.ask(

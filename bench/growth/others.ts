@@ -27,7 +27,9 @@ async function outcomeOf({ ports, seed }: FilledStore): Promise<NonNullable<RunT
   return outcome;
 }
 
-/** What a worker does with the store: from the queue to the run's end with its charge and its event. */
+/**
+ * What a worker does with the store: from the queue to the run's end with its charge and its event.
+ */
 async function work(store: FilledStore): Promise<void> {
   const { ports } = store;
   const [lease] = await ports.queue.receive({ max: 1, waitMs: 0, leaseMs: 60_000 });

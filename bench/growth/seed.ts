@@ -19,7 +19,9 @@ import { decodeWhole } from "../../images/decode-whole.ts";
 import { openEngine } from "../../inference/florence2/engine.ts";
 import { runWorker } from "../../inference/worker.ts";
 
-/** What a store holds before it is filled: one run that was really answered, and what belongs to it. */
+/**
+ * What a store holds before it is filled: one run that was really answered, and what belongs to it.
+ */
 export interface Seed {
   /** Of the measured tenant; it may do everything. */
   readonly key: string;
@@ -36,7 +38,10 @@ export interface Seed {
   readonly image: Uint8Array;
 }
 
-/** Makes a data folder with several tenants and one run of three tasks, answered by the embedded model and delivered. */
+/**
+ * Makes a data folder with several tenants and one run of three tasks, answered by the embedded
+ * model and delivered.
+ */
 export async function makeSeed(dataDir: string): Promise<Seed> {
   const ports = await connect(readConfig({}, { dataDir }));
   const audited = { ...ports, by: commandLine };

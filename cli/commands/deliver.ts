@@ -9,7 +9,9 @@ import { tracingOf } from "../open-tracing.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 
-/** `vedere deliver`: delivers webhooks, beside those that `vedere start` delivers or in its place. */
+/**
+ * `vedere deliver`: delivers webhooks, beside those that `vedere start` delivers or in its place.
+ */
 export function addDeliver(program: Command): void {
   program
     .command("deliver")

@@ -15,7 +15,9 @@ interface DoctorOptions {
   readonly port?: string;
 }
 
-/** `vedere doctor`: looks at everything the service stands on, and says how to mend what is wrong. */
+/**
+ * `vedere doctor`: looks at everything the service stands on, and says how to mend what is wrong.
+ */
 export function addDoctor(program: Command): void {
   program
     .command("doctor")

@@ -41,7 +41,10 @@ interface GatewayOptions {
   readonly heartbeatMs?: string;
 }
 
-/** How long requests may take that are in progress when the gateway stops: as long as an image may be decoded, and a little. */
+/**
+ * How long requests may take that are in progress when the gateway stops: as long as an image may
+ * be decoded, and a little.
+ */
 const graceMs = 12_000;
 
 /** A gateway never computes for long: its main thread is stuck far sooner than a worker's. */
@@ -51,7 +54,10 @@ const watched: readonly WatchedPart[] = [
   { name: "deliverer", limitMs: 300_000 },
 ];
 
-/** `vedere gateway`: the gateway alone, with its sweeper and deliverer. `vedere start` runs it, and workers beside it. */
+/**
+ * `vedere gateway`: the gateway alone, with its sweeper and deliverer. `vedere start` runs it, and
+ * workers beside it.
+ */
 export function addGateway(program: Command): void {
   program
     .command("gateway", { hidden: true })
@@ -136,7 +142,10 @@ async function run(options: GatewayOptions): Promise<void> {
   }
 }
 
-/** In AWS the table and the bucket keep the service's setting by themselves; tenants' own limits are swept for in both. */
+/**
+ * In AWS the table and the bucket keep the service's setting by themselves; tenants' own limits are
+ * swept for in both.
+ */
 function sweptDays({ store, retentionDays }: Config): number | null {
   return store === "aws" ? null : retentionDays;
 }

@@ -29,7 +29,10 @@ interface PullOptions extends DataOption {
 
 const dataOption = ["--data <dir>", "the data folder (default: .vedere)"] as const;
 
-/** `vedere models`: which models there are, how to get more, whether their files are whole, and how alike they are. */
+/**
+ * `vedere models`: which models there are, how to get more, whether their files are whole, and how
+ * alike they are.
+ */
 export function addModels(program: Command): void {
   const models = program
     .command("models")

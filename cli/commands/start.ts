@@ -21,8 +21,9 @@ interface StartOptions {
 const workersMax = 64;
 
 /**
- * `vedere start`: the whole service on one machine. This process does none of its work: it keeps a gateway and workers running, each in a
- * process of its own. Its modules are few, so that little can go wrong in it.
+ * `vedere start`: the whole service on one machine. This process does none of its work: it keeps a
+ * gateway and workers running, each in a process of its own. Its modules are few, so that little
+ * can go wrong in it.
  */
 export function addStart(program: Command): void {
   program
@@ -78,7 +79,10 @@ async function start(options: StartOptions): Promise<void> {
   }
 }
 
-/** The settings, with a free port in the place of 0: a gateway that is started again keeps it, and upload URLs name it. */
+/**
+ * The settings, with a free port in the place of 0: a gateway that is started again keeps it, and
+ * upload URLs name it.
+ */
 async function readFinalConfig({ host, port, data, model }: StartOptions): Promise<Config> {
   const overrides = { host, port, dataDir: data, model };
   const config = readConfig(undefined, overrides);

@@ -20,7 +20,10 @@ import { hasParent, leaveParent, tellParent } from "../parent.ts";
 import { serveMetrics } from "../serve-metrics.ts";
 import { onStop } from "../stop.ts";
 
-/** `vedere worker`: takes runs from the queue and answers them, until it is stopped; the runs in progress are finished first. */
+/**
+ * `vedere worker`: takes runs from the queue and answers them, until it is stopped; the runs in
+ * progress are finished first.
+ */
 export function addWorker(program: Command): void {
   program
     .command("worker")

@@ -29,7 +29,8 @@ export function drawLine(
   const yFirst = Math.max(0, Math.floor(Math.min(from.y, to.y) - reach));
   const yLast = Math.min(canvas.height - 1, Math.ceil(Math.max(from.y, to.y) + reach));
   for (let y = yFirst; y <= yLast; y += 1) {
-    // Only the stretch of the line that can touch this row is looked at: a long diagonal costs its length, not its box.
+    // Only the stretch of the line that can touch this row is looked at: a long diagonal costs its
+    // length, not its box.
     const near =
       Math.abs(dy) < 1e-9
         ? [0, 1]
@@ -96,7 +97,10 @@ export function fillBox(canvas: Canvas, box: Box, colour: Colour): void {
   }
 }
 
-/** Draws one line of text; `at` is the top left corner of its capitals, `capitalHeight` their height in pixels. */
+/**
+ * Draws one line of text; `at` is the top left corner of its capitals, `capitalHeight` their height
+ * in pixels.
+ */
 export function drawText(
   canvas: Canvas,
   text: string,

@@ -1,4 +1,7 @@
-/** The text sizes are in units of one dot: capitals are 7 dots high, descenders reach 2 dots below the baseline. */
+/**
+ * The text sizes are in units of one dot: capitals are 7 dots high, descenders reach 2 dots below
+ * the baseline.
+ */
 export const capitalDots = 7;
 
 /** One straight stroke of a letter, in dots from the letter's top left. */
@@ -16,8 +19,9 @@ export interface Letter {
 }
 
 /**
- * The strokes of a text's letters. A machine may have no fonts at all, so the letters are our own: dots on a grid, joined to their
- * neighbours by strokes, which keeps them smooth at every size. Accents are dropped; what has no letter here is drawn as a hollow box.
+ * The strokes of a text's letters. A machine may have no fonts at all, so the letters are our own:
+ * dots on a grid, joined to their neighbours by strokes, which keeps them smooth at every size.
+ * Accents are dropped; what has no letter here is drawn as a hollow box.
  */
 export function lettersOf(text: string): Letter[] {
   const plain = text.normalize("NFKD").replace(/\p{Mn}/gu, "");
@@ -114,7 +118,8 @@ function letterFrom(dots: readonly string[]): Letter {
       const before = strokes.length;
       if (lit(x + 1, y)) strokes.push({ x0: x, y0: y, x1: x + 1, y1: y });
       if (lit(x, y + 1)) strokes.push({ x0: x, y0: y, x1: x, y1: y + 1 });
-      // A diagonal joins two dots only where no dot beside them does it already: corners stay sharp, curves become round.
+      // A diagonal joins two dots only where no dot beside them does it already: corners stay
+      // sharp, curves become round.
       for (const step of [-1, 1]) {
         if (lit(x + step, y + 1) && !lit(x + step, y) && !lit(x, y + 1))
           strokes.push({ x0: x, y0: y, x1: x + step, y1: y + 1 });

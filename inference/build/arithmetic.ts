@@ -17,8 +17,9 @@ export type BuiltPrecision = (typeof builtPrecisions)[number];
 type Parameters = { readonly weight: Tensor; readonly bias: Tensor | null };
 
 /**
- * The arithmetic of a precision. Where linear layers are int8 their inputs are quantised at run time by one scale for the whole tensor:
- * a row's result depends, within int8's error, on the rows beside it. In q4 every row has its own scales.
+ * The arithmetic of a precision. Where linear layers are int8 their inputs are quantised at run
+ * time by one scale for the whole tensor: a row's result depends, within int8's error, on the rows
+ * beside it. In q4 every row has its own scales.
  */
 export function arithmeticOf(precision: BuiltPrecision): Arithmetic {
   const { element, linear } = arithmetics[precision];
@@ -62,7 +63,10 @@ function product(
   return bias ? scope.op("Add", [out, floats(scope, bias, element)]) : out;
 }
 
-/** Signed weights with a scale for each column: without VNNI the processor multiplies unsigned weights more slowly. */
+/**
+ * Signed weights with a scale for each column: without VNNI the processor multiplies unsigned
+ * weights more slowly.
+ */
 function int8Product(scope: Scope, x: Name, { weight, bias }: Parameters): Name {
   const [, columns = 0] = weight.dims;
   const [values, scales] = quantised(scope, weight, {
@@ -84,7 +88,9 @@ function int8Product(scope: Scope, x: Name, { weight, bias }: Parameters): Name 
   ]);
 }
 
-/** accuracy_level 4 multiplies in int8; ONNX Runtime's other levels were measured 45 times slower. */
+/**
+ * accuracy_level 4 multiplies in int8; ONNX Runtime's other levels were measured 45 times slower.
+ */
 function q4Product(scope: Scope, x: Name, { weight, bias }: Parameters): Name {
   const [rows = 0, columns = 0] = weight.dims;
   if (rows % blockSize !== 0) return product(scope, x, { weight, bias, element: "float32" });
@@ -104,7 +110,10 @@ function q4Product(scope: Scope, x: Name, { weight, bias }: Parameters): Name {
   );
 }
 
-/** Adds a weight's quantised values and their scales. Values are written first; their scales, which are few, are kept from then on. */
+/**
+ * Adds a weight's quantised values and their scales. Values are written first; their scales, which
+ * are few, are kept from then on.
+ */
 function quantised(
   scope: Scope,
   tensor: Tensor,

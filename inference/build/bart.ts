@@ -3,7 +3,10 @@ import type { Name, Scope } from "./onnx/graph.ts";
 import type { Arithmetic } from "./precision.ts";
 import { beside, scaled, type Tensor, transposed } from "./tensor.ts";
 
-/** What BART's encoder and decoder have in common, written into one graph. D is the width, H the heads. */
+/**
+ * What BART's encoder and decoder have in common, written into one graph. D is the width, H the
+ * heads.
+ */
 export interface Bart {
   /** A learned constant as it is in the checkpoint; `name` from the side's own names down. */
   tensor(name: string, dims: readonly number[]): Tensor;

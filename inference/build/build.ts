@@ -56,8 +56,9 @@ const makers: Readonly<Record<GraphName, { file: string; make: Make }>> = {
 };
 
 /**
- * Reads and checks a checkpoint: configuration, tokenizer, the shape of every tensor, the tied embedding. Throws AppError: MODEL_UNAVAILABLE, naming file
- * and tensor; INVALID for a precision that models are not built in.
+ * Reads and checks a checkpoint: configuration, tokenizer, the shape of every tensor, the tied
+ * embedding. Throws AppError: MODEL_UNAVAILABLE, naming file and tensor; INVALID for a precision
+ * that models are not built in.
  */
 export async function planBuild(source: BuildSource, precisions: Precisions): Promise<BuildPlan> {
   await requireBase(source);
@@ -73,8 +74,9 @@ export async function planBuild(source: BuildSource, precisions: Precisions): Pr
 }
 
 /**
- * Writes a planned model into an existing folder: onnx/ in the step layout, configuration and tokenizer. One weight is in memory at a time.
- * `onBytes` hears of every weight written; what it throws ends the build.
+ * Writes a planned model into an existing folder: onnx/ in the step layout, configuration and
+ * tokenizer. One weight is in memory at a time. `onBytes` hears of every weight written; what it
+ * throws ends the build.
  */
 export async function writeBuild(
   plan: BuildPlan,

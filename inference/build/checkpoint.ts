@@ -4,13 +4,25 @@ import { openSafeTensors } from "./safetensors.ts";
 import { isTransposed, nativeName } from "./spelling.ts";
 import { rowsOf, type Tensor, transposed } from "./tensor.ts";
 
-/** The weights of a checkpoint by their names in transformers' own spelling (`model.vision_tower.…`), whichever spelling they came in. */
+/**
+ * The weights of a checkpoint by their names in transformers' own spelling
+ * (`model.vision_tower.…`), whichever spelling they came in.
+ */
 export interface Checkpoint {
-  /** The tensor of this name, which must have these dims. What is missing or of another shape is remembered, and told by `finish`. */
+  /**
+   * The tensor of this name, which must have these dims. What is missing or of another shape is
+   * remembered, and told by `finish`.
+   */
   take(name: string, dims: readonly number[]): Tensor;
-  /** Throws AppError MODEL_UNAVAILABLE that names every tensor that was missing, of another shape, or never taken. */
+  /**
+   * Throws AppError MODEL_UNAVAILABLE that names every tensor that was missing, of another shape,
+   * or never taken.
+   */
   finish(): void;
-  /** Reads what no header tells: that the copies of the tied embedding are copies. Throws AppError MODEL_UNAVAILABLE. */
+  /**
+   * Reads what no header tells: that the copies of the tied embedding are copies. Throws AppError
+   * MODEL_UNAVAILABLE.
+   */
   checkValues(): Promise<void>;
 }
 
@@ -25,7 +37,10 @@ const tied = [
 const outputBias = "language_model.final_logits_bias";
 const namedMax = 10;
 
-/** Opens a checkpoint's folder, or that of a LoRA adapter with the folder of its base. Nothing but headers is read before it is asked for. */
+/**
+ * Opens a checkpoint's folder, or that of a LoRA adapter with the folder of its base. Nothing but
+ * headers is read before it is asked for.
+ */
 export async function openCheckpoint(
   folder: string,
   base: string | null = null,

@@ -8,14 +8,16 @@ import { rowsOf, transposed } from "./tensor.ts";
 const locations = 1000;
 
 /**
- * One step of BART's decoder for R = Q · K rows, K beams of each question, by question. P tokens were said before, L seen.
+ * One step of BART's decoder for R = Q · K rows, K beams of each question, by question. P tokens
+ * were said before, L seen.
  *
  *     in   inputs_embeds [R, D], position [1], encoder_attention_mask [Q, L], past_bias [1, 1, P + 1], locations_only [1]
  *          past_key_values.{i}.encoder.{key,value} [Q, H, L, D / H], past_key_values.{i}.decoder.{key,value} [P + 1, R · H, D / H]
  *     out  logits [R, V], or [R, 1000] of the locations only; present.{i}.decoder.{key,value} [R, D] of the new token
  *
- * The beams of a question stand as query rows before one set of its keys. Large outputs cost time, so only what is new goes out: the caller
- * keeps the past. Its slot 0 is a dummy that `past_bias` hides, because FusedMatMul ends the process on an empty one.
+ * The beams of a question stand as query rows before one set of its keys. Large outputs cost time,
+ * so only what is new goes out: the caller keeps the past. Its slot 0 is a dummy that `past_bias`
+ * hides, because FusedMatMul ends the process on an empty one.
  */
 export function decoderStepGraph(
   shape: TextShape,

@@ -6,8 +6,9 @@ import type { TextShape } from "./shape.ts";
 import { rowsOf } from "./tensor.ts";
 
 /**
- * BART's encoder: inputs_embeds [Q, L, D] (image features, then the prompt) and attention_mask [Q, L] → last_hidden_state [Q, L, D]. Beside it the
- * keys and values of what was seen, [Q, H, L, D / H] for each layer of the decoder, so that no step of the decoder has to compute them.
+ * BART's encoder: inputs_embeds [Q, L, D] (image features, then the prompt) and attention_mask [Q,
+ * L] → last_hidden_state [Q, L, D]. Beside it the keys and values of what was seen, [Q, H, L, D /
+ * H] for each layer of the decoder, so that no step of the decoder has to compute them.
  */
 export function encoderGraph(
   shape: TextShape,

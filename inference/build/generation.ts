@@ -2,8 +2,9 @@ import { readJson } from "../florence2/model-config.ts";
 import type { Tokens } from "../florence2/tokens.ts";
 
 /**
- * The generation_config.json that a built model gets: the checkpoint's, with the ids of special tokens as the tokenizer has them, and a warning for
- * each that was another (fine-tunes were seen to save eos 1 and pad 0). The decoder starts with `</s>`, as all of Florence-2 was trained.
+ * The generation_config.json that a built model gets: the checkpoint's, with the ids of special
+ * tokens as the tokenizer has them, and a warning for each that was another (fine-tunes were seen
+ * to save eos 1 and pad 0). The decoder starts with `</s>`, as all of Florence-2 was trained.
  */
 export async function correctedGeneration(
   folder: string,

@@ -10,8 +10,9 @@ interface Pair {
 }
 
 /**
- * A base's tensors with a LoRA adapter (adapter_config.json and adapter_model.safetensors, as peft writes them) merged into them: W + s · B A for
- * each linear layer that it adapts, and what it replaces whole (modules_to_save). Throws AppError MODEL_UNAVAILABLE, naming what does not fit.
+ * A base's tensors with a LoRA adapter (adapter_config.json and adapter_model.safetensors, as peft
+ * writes them) merged into them: W + s · B A for each linear layer that it adapts, and what it
+ * replaces whole (modules_to_save). Throws AppError MODEL_UNAVAILABLE, naming what does not fit.
  */
 export async function mergeAdapter(
   folder: string,

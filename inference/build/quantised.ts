@@ -1,7 +1,9 @@
 /** How many numbers of a column share a scale in 4 bits. */
 export const blockSize = 32;
 
-/** A matrix [R, columns] in int8, symmetric, with a scale for each column: value · scale ≈ number. */
+/**
+ * A matrix [R, columns] in int8, symmetric, with a scale for each column: value · scale ≈ number.
+ */
 export function quantisedColumns(
   numbers: Float32Array,
   columns: number,
@@ -24,9 +26,10 @@ export function quantisedColumns(
 }
 
 /**
- * A matrix [R, columns], R a multiple of `blockSize`, in 4 bits as MatMulNBits reads them: values [columns, R / 32, 16], two in a byte,
- * the earlier one low; scales [columns, R / 32]; (value - 8) · scale ≈ number. A block's furthest number from zero becomes 0, that is -8:
- * its scale then has the opposite sign, and all of the sixteen steps are used.
+ * A matrix [R, columns], R a multiple of `blockSize`, in 4 bits as MatMulNBits reads them: values
+ * [columns, R / 32, 16], two in a byte, the earlier one low; scales [columns, R / 32]; (value - 8)
+ * · scale ≈ number. A block's furthest number from zero becomes 0, that is -8: its scale then has
+ * the opposite sign, and all of the sixteen steps are used.
  */
 export function quantisedBlocks(
   numbers: Float32Array,

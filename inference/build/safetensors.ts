@@ -5,8 +5,9 @@ import { fromFloat16 } from "../florence2/float16.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * The tensors of `${stem}.safetensors` by name, or of the shards that `${stem}.safetensors.index.json` names; each is read where it lies when its
- * values are asked for. Throws AppError MODEL_UNAVAILABLE, naming file and tensor.
+ * The tensors of `${stem}.safetensors` by name, or of the shards that
+ * `${stem}.safetensors.index.json` names; each is read where it lies when its values are asked for.
+ * Throws AppError MODEL_UNAVAILABLE, naming file and tensor.
  */
 export async function openSafeTensors(
   folder: string,

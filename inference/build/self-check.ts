@@ -4,13 +4,16 @@ import type { Size } from "../../schema/geometry.ts";
 import { type Agreement, agreementOf } from "../compare/agreement.ts";
 import { askAbout, type Interview, type Observation, type Party } from "../compare/observe.ts";
 
-/** What rounding leaves of a difference between one image alone and the same in a batch, in float32. */
+/**
+ * What rounding leaves of a difference between one image alone and the same in a batch, in float32.
+ */
 const featureErrorMax = 1e-4;
 const agreementMin = 0.999;
 
 /**
- * Compares a float32 model with itself: pictures and questions one by one, and all in one batch. Throws AppError MODEL_FAILED where that makes a
- * difference, or where numbers come out that are none.
+ * Compares a float32 model with itself: pictures and questions one by one, and all in one batch.
+ * Throws AppError MODEL_FAILED where that makes a difference, or where numbers come out that are
+ * none.
  */
 export async function checkBatches(
   party: Party,
@@ -56,7 +59,10 @@ function sound<Sight>(seen: readonly (Sight | Error)[]): Sight[] {
   });
 }
 
-/** A picture of random colours, the same for the same seed (the linear congruential generator of Numerical Recipes). */
+/**
+ * A picture of random colours, the same for the same seed (the linear congruential generator of
+ * Numerical Recipes).
+ */
 function noise({ width, height }: Size, seed: number): Promise<Buffer> {
   let state = seed;
   const rgb = Buffer.from(

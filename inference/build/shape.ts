@@ -1,7 +1,10 @@
 import { readJson, readModelConfig, unusable } from "../florence2/model-config.ts";
 import { openTokens } from "../florence2/tokens.ts";
 
-/** The shape of a Florence-2, from its config.json in either spelling; lists are by stage of the vision tower. */
+/**
+ * The shape of a Florence-2, from its config.json in either spelling; lists are by stage of the
+ * vision tower.
+ */
 export interface ModelShape {
   readonly vision: VisionShape;
   readonly text: TextShape;
@@ -49,7 +52,10 @@ export interface TextShape {
 
 type Json = { readonly [key: string]: unknown };
 
-/** Reads the shape of a checkpoint from its config.json (either spelling), preprocessor_config.json and tokenizer.json. Throws AppError MODEL_UNAVAILABLE. */
+/**
+ * Reads the shape of a checkpoint from its config.json (either spelling), preprocessor_config.json
+ * and tokenizer.json. Throws AppError MODEL_UNAVAILABLE.
+ */
 export async function readShape(folder: string): Promise<ModelShape> {
   const config = await readJson(folder, "config.json");
   const { pixels } = await readModelConfig(folder);

@@ -1,4 +1,7 @@
-/** From the original spelling of weights (microsoft/*) to transformers' own (florence-community/*), applied in this order. */
+/**
+ * From the original spelling of weights (microsoft/*) to transformers' own (florence-community/*),
+ * applied in this order.
+ */
 const renames: readonly (readonly [RegExp, string])[] = [
   [/^vision_tower\./, "model.vision_tower."],
   [/(\.convs\.\d+)\.proj\./, "$1.conv."],

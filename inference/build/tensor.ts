@@ -1,4 +1,7 @@
-/** A tensor of a checkpoint, read when its values are asked for: a large model never stands in memory as a whole. */
+/**
+ * A tensor of a checkpoint, read when its values are asked for: a large model never stands in
+ * memory as a whole.
+ */
 export interface Tensor {
   readonly dims: readonly number[];
   /** Row-major; the caller may change them. */

@@ -2,7 +2,10 @@ import type { Name } from "./onnx/graph.ts";
 import { beside, rowsOf, scaled, type Tensor, transposed } from "./tensor.ts";
 import { type Grid, layerNorm, linear, type Site, takeLinear } from "./vision-layers.ts";
 
-/** x + attention of its norm within square windows of `size` cells; windows that reach over the edge are filled with zeros. */
+/**
+ * x + attention of its norm within square windows of `size` cells; windows that reach over the edge
+ * are filled with zeros.
+ */
 export function windowAttentionResidual(
   site: Site,
   x: Grid,
@@ -116,8 +119,9 @@ function byTokens(
 }
 
 /**
- * The same without queries, keys and values, for many tokens of few channels: with X the tokens and a column of ones,
- * Qᵀ K = Wqᵀ (Xᵀ X) Wk and the result is X (Wv Aᵀ Wo), where the last row of a W is its bias. The sums are too large for float16.
+ * The same without queries, keys and values, for many tokens of few channels: with X the tokens and
+ * a column of ones, Qᵀ K = Wqᵀ (Xᵀ X) Wk and the result is X (Wv Aᵀ Wo), where the last row of a W
+ * is its bias. The sums are too large for float16.
  */
 function byGram(
   { scope, arithmetic }: Site,

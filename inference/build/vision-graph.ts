@@ -17,8 +17,8 @@ const tower = "model.vision_tower";
 const projector = "model.multi_modal_projector";
 
 /**
- * DaViT and the projector: pixel_values f32 [B, 3, height, width] -> image_features f32 [B, 1 + N, projection], the mean of the N cells in front.
- * B is free, the picture's size is the shape's.
+ * DaViT and the projector: pixel_values f32 [B, 3, height, width] -> image_features f32 [B, 1 + N,
+ * projection], the mean of the N cells in front. B is free, the picture's size is the shape's.
  */
 export function visionGraph(
   shape: VisionShape,
@@ -66,7 +66,10 @@ function patches(site: Site, x: Grid, { name, stage }: { name: string; stage: St
   return normFirst ? convolve(norm(x)) : norm(convolve(x));
 }
 
-/** Attention among a window's cells, then among channels, each between a depthwise convolution and a convolution with an MLP. */
+/**
+ * Attention among a window's cells, then among channels, each between a depthwise convolution and a
+ * convolution with an MLP.
+ */
 function blockPair(
   site: Site,
   x: Grid,
@@ -88,7 +91,10 @@ function blockPair(
   );
 }
 
-/** To tokens of the language model's width. One matrix on numbers that no norm has evened out: it is never quantised. */
+/**
+ * To tokens of the language model's width. One matrix on numbers that no norm has evened out: it is
+ * never quantised.
+ */
 function project(
   { scope, arithmetic, checkpoint }: Site,
   grid: Grid,
@@ -128,7 +134,10 @@ function project(
   });
 }
 
-/** [cells, channels]: the column's embedding in the first half of the channels, the row's in the second, and frame 0's added. */
+/**
+ * [cells, channels]: the column's embedding in the first half of the channels, the row's in the
+ * second, and frame 0's added.
+ */
 function positionsOf(
   { height, width, channels }: Grid,
   embeddings: { rows: Tensor; columns: Tensor; frame: Tensor },

@@ -1,19 +1,31 @@
 import { boxesOf, matchBoxes } from "./boxes.ts";
 import type { Observation, ObservedAnswer } from "./observe.ts";
 
-/** How far two models agree, 1 throughout for one and the same. Shares and agreements are 0 to 1; null stands where nothing could be compared. */
+/**
+ * How far two models agree, 1 throughout for one and the same. Shares and agreements are 0 to 1;
+ * null stands where nothing could be compared.
+ */
 export interface Agreement {
   readonly images: number;
   readonly questions: number;
-  /** Mean over the questions of 1 - d / n: d tokens must be inserted, deleted or replaced to make one answer the other, n is the longer one's. */
+  /**
+   * Mean over the questions of 1 - d / n: d tokens must be inserted, deleted or replaced to make
+   * one answer the other, n is the longer one's.
+   */
   readonly tokenAgreement: number;
   /** Share of the questions that have the same text as their answer, character by character. */
   readonly exactAnswers: number;
   /** The same among captions. */
   readonly equalCaptions: number | null;
-  /** Sum of the IoUs of matched boxes ÷ the number of boxes, of the answer that has more of them: a box without a partner counts 0. */
+  /**
+   * Sum of the IoUs of matched boxes ÷ the number of boxes, of the answer that has more of them: a
+   * box without a partner counts 0.
+   */
   readonly boxIou: number | null;
-  /** Largest difference of two image features ÷ the largest feature, of the image where this is worst; null where they have different shapes. */
+  /**
+   * Largest difference of two image features ÷ the largest feature, of the image where this is
+   * worst; null where they have different shapes.
+   */
   readonly featureError: number | null;
 }
 

@@ -21,7 +21,10 @@ export function boxesOf(result: TaskResult): LabelledBox[] | null {
   }
 }
 
-/** IoUs, above 0, of pairs of boxes with the same label: the best pair first, each box in one pair at most. */
+/**
+ * IoUs, above 0, of pairs of boxes with the same label: the best pair first, each box in one pair
+ * at most.
+ */
 export function matchBoxes(a: readonly LabelledBox[], b: readonly LabelledBox[]): number[] {
   const pairs = a.flatMap((one) =>
     b

@@ -8,7 +8,10 @@ export interface Comparison {
   readonly times: { readonly see: Times; readonly answer: Times };
 }
 
-/** Medians over the pictures of what the first and the second model took; the ratio is the median of second ÷ first, picture by picture. */
+/**
+ * Medians over the pictures of what the first and the second model took; the ratio is the median of
+ * second ÷ first, picture by picture.
+ */
 export interface Times {
   readonly firstMs: number;
   readonly secondMs: number;
@@ -22,8 +25,8 @@ export interface ComparisonRun extends Interview {
 }
 
 /**
- * Shows the same pictures to two models, taking turns, so that whatever else the machine does slows both. Each sees the first picture once
- * before the clock counts. Throws as `observe` does.
+ * Shows the same pictures to two models, taking turns, so that whatever else the machine does slows
+ * both. Each sees the first picture once before the clock counts. Throws as `observe` does.
  */
 export async function compareModels(
   parties: readonly [Party, Party],

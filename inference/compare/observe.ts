@@ -40,7 +40,10 @@ export interface ObservedAnswer {
   readonly result: TaskResult;
 }
 
-/** How models are asked: bounded, and without a ban on repetition, which would hide one difference behind another. */
+/**
+ * How models are asked: bounded, and without a ban on repetition, which would hide one difference
+ * behind another.
+ */
 export const interviewOptions = {
   beams: 1,
   maxTokens: 128,
@@ -49,8 +52,8 @@ export const interviewOptions = {
 } as const;
 
 /**
- * Shows a picture to a model and asks all questions about it as one batch. Throws AppError: what is wrong with the picture, CANCELED,
- * MODEL_FAILED where numbers come out that are none.
+ * Shows a picture to a model and asks all questions about it as one batch. Throws AppError: what is
+ * wrong with the picture, CANCELED, MODEL_FAILED where numbers come out that are none.
  */
 export async function observe(party: Party, picture: Picture, run: Run): Promise<Observation> {
   const bytes = await picture.read();
@@ -67,7 +70,10 @@ export async function observe(party: Party, picture: Picture, run: Run): Promise
   };
 }
 
-/** Asks all questions about each sight, all of them as one batch. Throws AppError CANCELED, MODEL_FAILED. */
+/**
+ * Asks all questions about each sight, all of them as one batch. Throws AppError CANCELED,
+ * MODEL_FAILED.
+ */
 export async function askAbout(
   { engine, model }: Party,
   sights: readonly Sight[],

@@ -8,7 +8,10 @@ import { generate, type Pace, throwIfCanceled } from "./generate.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import { searchOptions } from "./search-options.ts";
 
-/** Rows (beams of all prompts) of one run of the decoder: in fp32 the large model's caches of what was seen take 57 MB for each. */
+/**
+ * Rows (beams of all prompts) of one run of the decoder: in fp32 the large model's caches of what
+ * was seen take 57 MB for each.
+ */
 const rowsMax = 24;
 
 interface Asked {
@@ -18,7 +21,10 @@ interface Asked {
   readonly rules: SearchRules;
 }
 
-/** Answers prompts about seen images, as many in one batch as the model allows; those of a batch have the same number of beams. */
+/**
+ * Answers prompts about seen images, as many in one batch as the model allows; those of a batch
+ * have the same number of beams.
+ */
 export async function answer(
   model: LoadedModel,
   prompts: readonly SightPrompt[],

@@ -4,7 +4,9 @@ import { outlookOf } from "./logits.ts";
 import { repeatsOf, type Said, say, startSaying } from "./said.ts";
 import type { SearchOptions } from "./search-options.ts";
 
-/** How one answer is searched for, and how its locations are grouped; null where nothing says so. */
+/**
+ * How one answer is searched for, and how its locations are grouped; null where nothing says so.
+ */
 export interface SearchRules extends SearchOptions {
   readonly locationGroup: LocationGroup | null;
 }
@@ -20,14 +22,20 @@ export interface Beam {
   readonly unfinished: number;
 }
 
-/** A complete answer. `rank`: its score / length^lengthPenalty, the length without the start token and with `</s>`. */
+/**
+ * A complete answer. `rank`: its score / length^lengthPenalty, the length without the start token
+ * and with `</s>`.
+ */
 export interface Hypothesis {
   readonly last: Said;
   readonly rank: number;
   readonly finish: Finish;
 }
 
-/** The search for one answer: done once no beam lives. Each live beam is one row of the decoder's batch. */
+/**
+ * The search for one answer: done once no beam lives. Each live beam is one row of the decoder's
+ * batch.
+ */
 export interface Search {
   readonly rules: SearchRules;
   readonly live: readonly Beam[];
@@ -63,7 +71,10 @@ interface Continuation {
   readonly finish: Finish;
 }
 
-/** A search that has seen nothing yet: one beam, because the forced first token would give all of them the same row. */
+/**
+ * A search that has seen nothing yet: one beam, because the forced first token would give all of
+ * them the same row.
+ */
 export function startSearch(rules: SearchRules, special: Pick<SpecialTokens, "start">): Search {
   return {
     rules,
@@ -78,13 +89,15 @@ export function wantsLocations({ rules, live }: Search): boolean {
 }
 
 /**
- * One step, as in transformers' `_beam_search` (4.50 and later): of the 2 · beams best continuations, `</s>` among the first `beams`
- * completes a hypothesis and the first `beams` others live on. `logits` begin with the rows of the live beams and are used up.
+ * One step, as in transformers' `_beam_search` (4.50 and later): of the 2 · beams best
+ * continuations, `</s>` among the first `beams` completes a hypothesis and the first `beams` others
+ * live on. `logits` begin with the rows of the live beams and are used up.
  *
- * One rule is ours: a group of locations that has begun is completed. Three numbers are no box, so an answer that stops there has lost one;
- * and where only a location may follow, the decoder needs a fiftieth of its head, which makes the step 1.3 to 1.5 times as fast. The
- * probability of such a token is that among the locations, also where logits of other tokens are at hand: who shares a batch must not
- * change an answer.
+ * One rule is ours: a group of locations that has begun is completed. Three numbers are no box, so
+ * an answer that stops there has lost one; and where only a location may follow, the decoder needs
+ * a fiftieth of its head, which makes the step 1.3 to 1.5 times as fast. The probability of such a
+ * token is that among the locations, also where logits of other tokens are at hand: who shares a
+ * batch must not change an answer.
  */
 export function advance(search: Search, logits: StepLogits, special: SpecialTokens): Search {
   const { rules } = search;
@@ -135,8 +148,8 @@ function wantsLocation(beam: Beam, rules: SearchRules): boolean {
 }
 
 /**
- * The tokens that may follow one beam, under the reference's processors (no repeated n-grams, forced first token, forced last token) and the
- * rule of groups.
+ * The tokens that may follow one beam, under the reference's processors (no repeated n-grams,
+ * forced first token, forced last token) and the rule of groups.
  */
 function continuations(
   beam: Beam,
@@ -187,7 +200,10 @@ function continuations(
   return free(found);
 }
 
-/** Whether the live beams no longer matter. The reference's greedy search (one beam) ends with its first `</s>`. */
+/**
+ * Whether the live beams no longer matter. The reference's greedy search (one beam) ends with its
+ * first `</s>`.
+ */
 function isDecided(
   rules: SearchRules,
   live: readonly Beam[],

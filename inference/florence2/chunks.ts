@@ -1,4 +1,6 @@
-/** Cuts a list into stretches whose costs add up to at most `costMax`, or that hold one item only. */
+/**
+ * Cuts a list into stretches whose costs add up to at most `costMax`, or that hold one item only.
+ */
 export function chunks<Item>(
   items: readonly Item[],
   cost: (item: Item) => number,

@@ -3,7 +3,10 @@ import { limits } from "../../core/limits.ts";
 let inUse = 0;
 const waiting: (() => void)[] = [];
 
-/** Runs `work` while what decoders hold, in the whole process, stays within what one image may take: so large images go one by one. */
+/**
+ * Runs `work` while what decoders hold, in the whole process, stays within what one image may take:
+ * so large images go one by one.
+ */
 export async function withRoom<Result>(
   bytes: number,
   work: () => Promise<Result>,

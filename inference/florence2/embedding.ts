@@ -6,13 +6,17 @@ import { floatsOf, integers } from "./values.ts";
 
 /** The vectors of tokens. */
 export interface Embedding {
-  /** Of S ids in a row: [S, D]. Throws AppError MODEL_FAILED for an id that the model has no vector of. */
+  /**
+   * Of S ids in a row: [S, D]. Throws AppError MODEL_FAILED for an id that the model has no vector
+   * of.
+   */
   rowsOf(ids: readonly number[]): Promise<Float32Array>;
 }
 
 /**
- * The embedding of an embed_tokens graph, looked up in our own memory: a session's call for each token costs more than the look-up. Null where
- * the graph is anything but rows of one floating point table (a quantized one, say), and has to be run. float16 numbers are widened row by row.
+ * The embedding of an embed_tokens graph, looked up in our own memory: a session's call for each
+ * token costs more than the look-up. Null where the graph is anything but rows of one floating
+ * point table (a quantized one, say), and has to be run. float16 numbers are widened row by row.
  */
 export async function readEmbedding(file: string): Promise<Embedding | null> {
   const { operators, inputs, outputs, weights } = await readGraph(file);

@@ -11,7 +11,10 @@ export interface Question {
   readonly ids: readonly number[];
 }
 
-/** What the decoder attends to: one row for each question, short rows filled up on the right and masked. */
+/**
+ * What the decoder attends to: one row for each question, short rows filled up on the right and
+ * masked.
+ */
 export interface Encoding {
   /** What the decoder reads of the encoder's outputs, by name. */
   readonly seen: Readonly<Record<string, Value>>;
@@ -19,7 +22,10 @@ export interface Encoding {
   readonly mask: Value;
 }
 
-/** Runs questions through the encoder as one batch: image features first, then the prompt. `outputs` are those that the decoder reads. */
+/**
+ * Runs questions through the encoder as one batch: image features first, then the prompt. `outputs`
+ * are those that the decoder reads.
+ */
 export async function encodeQuestions(
   graphs: Pick<Graphs, "embed" | "encoder">,
   questions: readonly Question[],

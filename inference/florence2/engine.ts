@@ -9,7 +9,10 @@ import { see } from "./see.ts";
 
 export interface EngineSetup {
   readonly models: Models;
-  /** Tried in order, and no other is: what is to fall back to the CPU names it last. Absent: the CPU. */
+  /**
+   * Tried in order, and no other is: what is to fall back to the CPU names it last. Absent: the
+   * CPU.
+   */
   readonly executionProviders?: readonly string[];
   /** Of one operator; null or absent leaves them to ONNX Runtime. */
   readonly threads?: number | null;
@@ -22,11 +25,12 @@ export interface EngineSetup {
 }
 
 /**
- * An engine for Florence-2 models. A model is loaded and warmed up when it is first asked for, and stays loaded until memory is short, another
- * revision takes its place, or `close`. Timings of what went through a graph as one batch are those of the whole batch.
+ * An engine for Florence-2 models. A model is loaded and warmed up when it is first asked for, and
+ * stays loaded until memory is short, another revision takes its place, or `close`. Timings of what
+ * went through a graph as one batch are those of the whole batch.
  *
- * Throws AppError: MODEL_NOT_FOUND, MODEL_UNAVAILABLE (what is missing, and the fix), MODEL_FAILED, CANCELED, INVALID (a prompt longer than
- * the model's positions).
+ * Throws AppError: MODEL_NOT_FOUND, MODEL_UNAVAILABLE (what is missing, and the fix), MODEL_FAILED,
+ * CANCELED, INVALID (a prompt longer than the model's positions).
  */
 export function openEngine(setup: EngineSetup): Engine {
   const {
@@ -65,7 +69,10 @@ export function openEngine(setup: EngineSetup): Engine {
     return all;
   }
 
-  /** The models that a name or a key may mean, the first choice first. What is loaded goes on where its folder is gone or broken. */
+  /**
+   * The models that a name or a key may mean, the first choice first. What is loaded goes on where
+   * its folder is gone or broken.
+   */
   async function candidates(name: string): Promise<readonly ModelInfo[]> {
     const listed = soundOf(await look(false), name);
     if (listed.length > 0) return listed;
@@ -80,7 +87,10 @@ export function openEngine(setup: EngineSetup): Engine {
     });
   }
 
-  /** A revision that cannot be loaded leaves its id to the one before it; a name that means one revision alone fails with it. */
+  /**
+   * A revision that cannot be loaded leaves its id to the one before it; a name that means one
+   * revision alone fails with it.
+   */
   async function take(
     name: string,
     signal?: AbortSignal,
@@ -152,7 +162,10 @@ function soundOf(models: readonly ModelInfo[], name: string): readonly ModelInfo
   );
 }
 
-/** A loaded model is kept as long as a name leads to it; and where its files are gone, until another takes its place. */
+/**
+ * A loaded model is kept as long as a name leads to it; and where its files are gone, until another
+ * takes its place.
+ */
 function isWanted(
   info: ModelInfo,
   {

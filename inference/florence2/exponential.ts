@@ -6,8 +6,9 @@ const fractions = Float64Array.from({ length: steps }, (_, step) => 2 ** (step /
 const halvings = Float64Array.from({ length: 1024 }, (_, count) => 2 ** -count);
 
 /**
- * e^x for x ≤ 0, to a relative error of 1e-13; 0 below -700. Math.exp is a call out of compiled code: over a whole vocabulary this takes less
- * than half its time, and the vocabulary is gone through for each row of each step.
+ * e^x for x ≤ 0, to a relative error of 1e-13; 0 below -700. Math.exp is a call out of compiled
+ * code: over a whole vocabulary this takes less than half its time, and the vocabulary is gone
+ * through for each row of each step.
  */
 export function exponential(x: number): number {
   if (x < -700) return 0;

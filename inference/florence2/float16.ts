@@ -1,4 +1,7 @@
-/** float32 numbers as float16 bits, rounded to the nearest, ties to even; what is too large becomes infinite. */
+/**
+ * float32 numbers as float16 bits, rounded to the nearest, ties to even; what is too large becomes
+ * infinite.
+ */
 export function toFloat16(numbers: Float32Array): Uint16Array {
   const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
   const out = new Uint16Array(numbers.length);

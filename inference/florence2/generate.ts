@@ -32,8 +32,9 @@ export interface Found {
 }
 
 /**
- * Answers the questions of an encoding, each under its own rules but with as many beams, all in one batch: every live beam of every question
- * is a row. A question that is answered leaves the batch. Throws AppError CANCELED between two tokens once `signal` is aborted.
+ * Answers the questions of an encoding, each under its own rules but with as many beams, all in one
+ * batch: every live beam of every question is a row. A question that is answered leaves the batch.
+ * Throws AppError CANCELED between two tokens once `signal` is aborted.
  */
 export async function generate(
   graphs: Pick<Graphs, "embed" | "decoder">,

@@ -15,8 +15,9 @@ export interface Graph {
   readonly inputTypes: ReadonlyMap<string, Tensor.Type>;
   readonly outputNames: readonly string[];
   /**
-   * Runs the graph: takes of `inputs` those that it declares, in the element types that it declares, and computes only the named outputs
-   * (copying the large ones out is not free). Throws AppError MODEL_FAILED.
+   * Runs the graph: takes of `inputs` those that it declares, in the element types that it
+   * declares, and computes only the named outputs (copying the large ones out is not free). Throws
+   * AppError MODEL_FAILED.
    */
   run<Name extends string>(
     inputs: Readonly<Record<string, Value>>,
@@ -86,7 +87,8 @@ function outputOf(result: unknown): Value {
   if (!(result instanceof Tensor)) throw new TypeError("An output is missing or no tensor.");
   const { data, dims } = result;
   if (data instanceof Float32Array) return { data, dims };
-  // Where the JavaScript engine has Float16Array, ONNX Runtime hands out one; the bits are the same.
+  // Where the JavaScript engine has Float16Array, ONNX Runtime hands out one; the bits are the
+  // same.
   if (result.type === "float16" && ArrayBuffer.isView(data)) {
     return { data: new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2), dims };
   }

@@ -6,7 +6,8 @@ import { type Graph, openGraph, type RunSettings } from "./graph.ts";
 import type { ModelFiles } from "./model-files.ts";
 
 /**
- * The graphs of Florence-2. B images, Q questions, N image tokens, S prompt tokens, L = N + S, D width.
+ * The graphs of Florence-2. B images, Q questions, N image tokens, S prompt tokens, L = N + S, D
+ * width.
  *
  *     vision    pixel_values [B, 3, H, W] → image_features [B, N, D]
  *     embed     rows of a table; its graph's session is opened only where it is more than that
@@ -37,7 +38,8 @@ export interface PublicDecoder {
 }
 
 /**
- * The decoder as `vedere models build` writes it. R = Q · K rows, row q · K + k the beam k of question q.
+ * The decoder as `vedere models build` writes it. R = Q · K rows, row q · K + k the beam k of
+ * question q.
  *
  *     step    inputs_embeds [R, D], position [1], encoder_attention_mask [Q, L], past_key_values.{layer}.encoder.{key,value} [Q, heads, L, D / heads],
  *             past_key_values.{layer}.decoder.{key,value} [P + 1, R · heads, D / heads], past_bias [1, 1, P + 1], locations_only [1]
@@ -49,8 +51,9 @@ export interface StepDecoder {
 }
 
 /**
- * Loads all graphs on the first execution provider of the list that works; never on one that is not in the list (though a provider
- * leaves operators that it lacks to the CPU). Throws AppError MODEL_UNAVAILABLE.
+ * Loads all graphs on the first execution provider of the list that works; never on one that is not
+ * in the list (though a provider leaves operators that it lacks to the CPU). Throws AppError
+ * MODEL_UNAVAILABLE.
  */
 export async function openGraphs(
   folder: string,

@@ -19,7 +19,9 @@ export interface LoadedModel {
   readonly batches: boolean;
 }
 
-/** Reads a model's files and opens its graphs. Throws AppError MODEL_NOT_FOUND or MODEL_UNAVAILABLE. */
+/**
+ * Reads a model's files and opens its graphs. Throws AppError MODEL_NOT_FOUND or MODEL_UNAVAILABLE.
+ */
 export async function loadModel(
   models: Models,
   id: string,
@@ -70,8 +72,9 @@ function firstLocation({ encode }: Tokens): number {
 }
 
 /**
- * These files quantize activations while they run, with one scale for the whole tensor: in a batch the neighbours would change an answer, so
- * each prompt and each image goes alone (beams of one prompt still go together).
+ * These files quantize activations while they run, with one scale for the whole tensor: in a batch
+ * the neighbours would change an answer, so each prompt and each image goes alone (beams of one
+ * prompt still go together).
  */
 function isScaledByTensor(precision: Precision): boolean {
   return precision === "q8" || precision === "int8" || precision === "uint8";

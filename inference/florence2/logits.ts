@@ -11,14 +11,18 @@ export interface Candidate {
 export interface Outlook {
   /** The likeliest tokens, likeliest first and the lower token first among equals. */
   readonly candidates: readonly Candidate[];
-  /** log Σ exp(logit) over all logits, banned ones included: a logit less this is the token's log-probability. */
+  /**
+   * log Σ exp(logit) over all logits, banned ones included: a logit less this is the token's
+   * log-probability.
+   */
   readonly normalizer: number;
 }
 
 /**
- * The `count` largest of the logits, and their normalizer, in one pass. A token that is `banned`, or not below `end`, counts in the
- * normalizer but is no candidate; nor is one of logit -Infinity. Sets the logits of banned tokens to -Infinity. Throws AppError MODEL_FAILED
- * where the logits are not numbers.
+ * The `count` largest of the logits, and their normalizer, in one pass. A token that is `banned`,
+ * or not below `end`, counts in the normalizer but is no candidate; nor is one of logit -Infinity.
+ * Sets the logits of banned tokens to -Infinity. Throws AppError MODEL_FAILED where the logits are
+ * not numbers.
  */
 export function outlookOf(
   logits: Float32Array,

@@ -24,7 +24,10 @@ export interface GenerationDefaults extends GenerateOptions {
   readonly earlyStopping: boolean | "never" | null;
 }
 
-/** The model's input image: its size, and (value · scale - mean) / deviation for each of red, green and blue. */
+/**
+ * The model's input image: its size, and (value · scale - mean) / deviation for each of red, green
+ * and blue.
+ */
 export interface PixelFormat {
   readonly width: number;
   readonly height: number;
@@ -35,7 +38,10 @@ export interface PixelFormat {
 
 type Json = { readonly [key: string]: unknown };
 
-/** Reads the configuration of a model folder. Throws AppError MODEL_UNAVAILABLE, naming file and key. */
+/**
+ * Reads the configuration of a model folder. Throws AppError MODEL_UNAVAILABLE, naming file and
+ * key.
+ */
 export async function readModelConfig(folder: string): Promise<ModelConfig> {
   const config = await readJson(folder, "config.json");
   const text = part(config, "text_config", "config.json");
@@ -81,8 +87,9 @@ export function unusable(file: string, what: string, cause?: unknown): AppError 
 }
 
 /**
- * Only how to search is taken from here: the ids of special tokens that fine-tunes save in generation_config.json can be wrong (seen:
- * eos 1, pad 0), so those always come from the tokenizer.
+ * Only how to search is taken from here: the ids of special tokens that fine-tunes save in
+ * generation_config.json can be wrong (seen: eos 1, pad 0), so those always come from the
+ * tokenizer.
  */
 function generationDefaults(generation: Json, text: Json): GenerationDefaults {
   const early = generation.early_stopping ?? text.early_stopping;

@@ -29,7 +29,8 @@ export interface ModelFiles {
 }
 
 /**
- * Chooses the graph files of a model. The precision is one name for all graphs, or one for each: `vision_encoder=fp16,…`. Throws AppError MODEL_UNAVAILABLE, naming the file that is missing.
+ * Chooses the graph files of a model. The precision is one name for all graphs, or one for each:
+ * `vision_encoder=fp16,…`. Throws AppError MODEL_UNAVAILABLE, naming the file that is missing.
  */
 export async function findModelFiles(
   info: Pick<ModelInfo, "id" | "folder" | "precision">,
@@ -68,7 +69,10 @@ export async function findModelFiles(
   }
 }
 
-/** One precision for each graph, out of a single name, a list `graph=name,…` or an object with the graphs as keys. */
+/**
+ * One precision for each graph, out of a single name, a list `graph=name,…` or an object with the
+ * graphs as keys.
+ */
 export function precisionsOf(setting: string | Readonly<Record<string, unknown>>): Precisions {
   const given = new Map(
     typeof setting === "string" ? assignmentsOf(setting) : Object.entries(setting),
@@ -106,7 +110,10 @@ export function precisionName(precisions: Precisions): string {
     : graphNames.map((graph) => `${graph}=${precisions[graph]}`).join(",");
 }
 
-/** The sha256 of every file that an answer depends on, weights stored outside of their graphs included; sorted by path. */
+/**
+ * The sha256 of every file that an answer depends on, weights stored outside of their graphs
+ * included; sorted by path.
+ */
 export async function hashModelFiles(
   folder: string,
   files: ModelFiles,

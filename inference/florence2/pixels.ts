@@ -17,8 +17,9 @@ export interface Pixels {
 }
 
 /**
- * Decodes an image (of an animation the first frame), turns it as its EXIF orientation says, lays it over white and resizes it to the
- * model's size without keeping the aspect ratio. Throws AppError SOURCE_UNSUPPORTED, SOURCE_CORRUPT or SOURCE_TOO_LARGE.
+ * Decodes an image (of an animation the first frame), turns it as its EXIF orientation says, lays
+ * it over white and resizes it to the model's size without keeping the aspect ratio. Throws
+ * AppError SOURCE_UNSUPPORTED, SOURCE_CORRUPT or SOURCE_TOO_LARGE.
  */
 export async function readPixels(bytes: Uint8Array, format: PixelFormat): Promise<Pixels> {
   const started = performance.now();
@@ -41,7 +42,8 @@ async function decode(
   const header = checkHeader(bytes);
   const image = sharp(completed(bytes, header), {
     limitInputPixels: limits.image.pixelsMax,
-    // Where the end marker was put behind the data, nothing but a warning tells that data are missing.
+    // Where the end marker was put behind the data, nothing but a warning tells that data are
+    // missing.
     failOn: header.warnings.includes("END_MARKER_MISSING") ? "warning" : "error",
     autoOrient: true,
   });
@@ -63,7 +65,10 @@ async function decode(
   return { size: { width, height }, rgb };
 }
 
-/** Interleaved bytes [height, width, 3] to planes [3, height, width] of normalised numbers; a byte has 256 values, so each is computed once. */
+/**
+ * Interleaved bytes [height, width, 3] to planes [3, height, width] of normalised numbers; a byte
+ * has 256 values, so each is computed once.
+ */
 function normalize(rgb: Uint8Array, { scale, mean, deviation }: PixelFormat): Float32Array {
   const plane = rgb.length / 3;
   const values = new Float32Array(rgb.length);

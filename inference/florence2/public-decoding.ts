@@ -16,7 +16,8 @@ export function startPublicDecoding(
   const { heads, layers } = model.decoder;
   const [saidNames, seenNames] = [cacheNames(layers, "decoder"), cacheNames(layers, "encoder")];
 
-  // What was seen, one row for each row of the batch: computed by the first step and only moved around afterwards.
+  // What was seen, one row for each row of the batch: computed by the first step and only moved
+  // around afterwards.
   const { last_hidden_state } = encoding.seen;
   let seen: Caches = {
     ...(last_hidden_state && { encoder_hidden_states: last_hidden_state }),
@@ -42,7 +43,8 @@ export function startPublicDecoding(
           )
         : said;
       const use_cache_branch = { data: Uint8Array.of(isFirst ? 0 : 1), dims: [1] };
-      // The encoder's caches that later steps put out are not valid: only the first step's are asked for.
+      // The encoder's caches that later steps put out are not valid: only the first step's are
+      // asked for.
       const renewed = isFirst ? [...saidNames, ...seenNames] : saidNames;
       const graph = isFirst ? decoder.first : decoder.next;
       const outputs = await graph.run({ ...past, ...seen, inputs_embeds, use_cache_branch }, [
@@ -87,8 +89,9 @@ function pastOf(outputs: Caches, names: readonly string[]): Caches {
 }
 
 /**
- * For each new row an old one with the same question: the first unused one, so that a batch that only shrinks keeps its order (and is moved in
- * place), or the last one again where a question needs more rows than it had.
+ * For each new row an old one with the same question: the first unused one, so that a batch that
+ * only shrinks keeps its order (and is moved in place), or the last one again where a question
+ * needs more rows than it had.
  */
 function sourcesOf(seenBy: readonly number[], questions: readonly number[]): number[] {
   const used = new Map<number, number>();
@@ -100,7 +103,10 @@ function sourcesOf(seenBy: readonly number[], questions: readonly number[]): num
   });
 }
 
-/** A buffer of at least so many bytes, used again for this name: caches grow by one token per step, so it is made twice as large. */
+/**
+ * A buffer of at least so many bytes, used again for this name: caches grow by one token per step,
+ * so it is made twice as large.
+ */
 function room(scratch: Map<string, ArrayBuffer>, name: string, bytes: number): ArrayBuffer {
   const held = scratch.get(name);
   if (held && held.byteLength >= bytes) return held;

@@ -15,9 +15,10 @@ export interface ResidentModel extends Resident {
 }
 
 /**
- * Loads a model on the first execution provider of the list on which it loads and answers; that another than the first was taken is its
- * `note`. A first image and a first question are behind it then, so that no run pays for them. Throws AppError MODEL_UNAVAILABLE with what
- * every provider said; paths in it are relative to the model's folder.
+ * Loads a model on the first execution provider of the list on which it loads and answers; that
+ * another than the first was taken is its `note`. A first image and a first question are behind it
+ * then, so that no run pays for them. Throws AppError MODEL_UNAVAILABLE with what every provider
+ * said; paths in it are relative to the model's folder.
  */
 export async function loadResident(
   info: ModelInfo,
@@ -53,7 +54,10 @@ export async function loadResident(
   );
 }
 
-/** The bytes of a model's graphs, weights outside of them included: the least that it takes in memory. */
+/**
+ * The bytes of a model's graphs, weights outside of them included: the least that it takes in
+ * memory.
+ */
 export async function filesBytes(info: ModelInfo): Promise<number> {
   const graphs = graphsIn(await findModelFiles(info));
   const names = (await readdir(path.join(info.folder, "onnx"))).map((name) => `onnx/${name}`);

@@ -1,22 +1,30 @@
 import type { Value } from "./values.ts";
 
 /**
- * The keys and values of what a batch has said so far, in buffers of ours: each step appends to them, and the graph reads a view of them.
- * Which token of the search each row holds at each position is remembered, so that a new order of the rows moves only what differs.
+ * The keys and values of what a batch has said so far, in buffers of ours: each step appends to
+ * them, and the graph reads a view of them. Which token of the search each row holds at each
+ * position is remembered, so that a new order of the rows moves only what differs.
  */
 export interface SaidCache {
   /** Tokens of each row. */
   readonly length: number;
-  /** `past_key_values.${name}`: [length + 1, rows · heads, width / heads], slot 0 a dummy of zeros. Good until the next change. */
+  /**
+   * `past_key_values.${name}`: [length + 1, rows · heads, width / heads], slot 0 a dummy of zeros.
+   * Good until the next change.
+   */
   past(): Record<string, Value>;
   /** One more token of each row: `present.${name}` [rows, width]. */
   append(present: Readonly<Record<string, Value>>): void;
   /**
-   * Each row goes on from row `parents[row]` of the same question. What goes on from a row is left on it where it can be: the rows on which
-   * everything now stands are returned, and those of a question are its rows as before.
+   * Each row goes on from row `parents[row]` of the same question. What goes on from a row is left
+   * on it where it can be: the rows on which everything now stands are returned, and those of a
+   * question are its rows as before.
    */
   reorder(parents: readonly number[]): number[];
-  /** Row i, of perhaps another number of rows, goes on from row `parents[i]`: everything is copied, and stands on its own row. */
+  /**
+   * Row i, of perhaps another number of rows, goes on from row `parents[i]`: everything is copied,
+   * and stands on its own row.
+   */
   rebuild(parents: readonly number[]): number[];
 }
 
@@ -30,7 +38,10 @@ export function openSaidCache(
   let { rows } = shape;
   let capacity = 32; // slots
   const held = new Map(names.map((name) => [name, new Uint8Array(capacity * rows * rowBytes)]));
-  /** For each position: what each row holds. Rows that hold the same there have all before it in common. */
+  /**
+   * For each position: what each row holds. Rows that hold the same there have all before it in
+   * common.
+   */
   const tokens: (readonly number[])[] = [];
   let appended = 0;
 
@@ -71,7 +82,9 @@ export function openSaidCache(
     );
   }
 
-  /** A row is only ever overwritten by one that stays: the sources of `settle` lead to themselves. */
+  /**
+   * A row is only ever overwritten by one that stays: the sources of `settle` lead to themselves.
+   */
   function reorder(parents: readonly number[]): number[] {
     const places = settle(parents);
     const sources = [...parents];
@@ -128,7 +141,10 @@ export function openSaidCache(
   };
 }
 
-/** A row for each: the first that goes on from a row stays on it; the others take the rows that nothing goes on from, in order. */
+/**
+ * A row for each: the first that goes on from a row stays on it; the others take the rows that
+ * nothing goes on from, in order.
+ */
 function settle(parents: readonly number[]): number[] {
   const taken = new Set<number>();
   const places = parents.map((parent) => {

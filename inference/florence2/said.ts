@@ -1,4 +1,7 @@
-/** A token of an answer in the making and, through `before`, all that came before it. Beams share what they have in common. */
+/**
+ * A token of an answer in the making and, through `before`, all that came before it. Beams share
+ * what they have in common.
+ */
 export interface Said {
   readonly token: number;
   /** As the answer tells it; 0 of the start token. */
@@ -38,7 +41,10 @@ export function answerOf(last: Said): { ids: number[]; logProbabilities: number[
   return { ids: ids.reverse(), logProbabilities: logProbabilities.reverse() };
 }
 
-/** The tokens that would repeat, after `last`, a run of `size` tokens (the start token is one of them); none for size 0. */
+/**
+ * The tokens that would repeat, after `last`, a run of `size` tokens (the start token is one of
+ * them); none for size 0.
+ */
 export function repeatsOf(last: Said, size: number): number[] {
   const repeats: number[] = [];
   for (let follower: Said | null = size > 0 ? last : null; follower; follower = follower.before) {

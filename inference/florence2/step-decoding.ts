@@ -83,7 +83,10 @@ function elementOf(graph: Graph, name = ""): "float32" | "float16" {
   return graph.inputTypes.get(`past_key_values.${name}`) === "float16" ? "float16" : "float32";
 }
 
-/** Hides the dummy in front of the past: [1, 1, P + 1]. An empty past would kill ONNX Runtime's FusedMatMul, and the process with it. */
+/**
+ * Hides the dummy in front of the past: [1, 1, P + 1]. An empty past would kill ONNX Runtime's
+ * FusedMatMul, and the process with it.
+ */
 function pastBias(past: number): Value {
   const data = new Float32Array(past + 1);
   data[0] = Number.NEGATIVE_INFINITY;

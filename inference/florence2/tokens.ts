@@ -12,8 +12,9 @@ export interface Tokens {
   /** The ids of `<s>` prompt `</s>`. */
   encode(prompt: string): number[];
   /**
-   * The texts of an answer's tokens, `<s>`, `</s>` and `<pad>` left out: joined, exactly the answer's text. A character that is split
-   * over several tokens stands whole at the token that completes it.
+   * The texts of an answer's tokens, `<s>`, `</s>` and `<pad>` left out: joined, exactly the
+   * answer's text. A character that is split over several tokens stands whole at the token that
+   * completes it.
    */
   decode(ids: readonly number[], logProbabilities: readonly number[]): AnswerToken[];
 }
@@ -59,7 +60,10 @@ export async function openTokens(folder: string): Promise<Tokens> {
   };
 }
 
-/** A token as text (added tokens such as `<loc_0>` and `<sep>`) or as bytes, not always whole characters (all others). */
+/**
+ * A token as text (added tokens such as `<loc_0>` and `<sep>`) or as bytes, not always whole
+ * characters (all others).
+ */
 function pieces(tokenizer: Tokenizer): (id: number) => string | Uint8Array {
   const added = tokenizer.get_added_tokens_decoder();
   return (id) =>
@@ -88,7 +92,10 @@ function textsOf(tokens: readonly (string | Uint8Array)[]): string[] {
   return texts;
 }
 
-/** Byte-level BPE writes each byte as a letter: printable Latin-1 as itself, the 68 others as U+0100 onwards in order. */
+/**
+ * Byte-level BPE writes each byte as a letter: printable Latin-1 as itself, the 68 others as U+0100
+ * onwards in order.
+ */
 const byteOf: ReadonlyMap<string, number> = (() => {
   const letters = new Map<string, number>();
   let spare = 0x100;

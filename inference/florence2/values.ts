@@ -1,14 +1,18 @@
 import { fromFloat16, toFloat16 } from "./float16.ts";
 
-/** Numbers with a shape; a `Uint16Array` holds float16 bits. The first dimension counts the rows of a batch. */
+/**
+ * Numbers with a shape; a `Uint16Array` holds float16 bits. The first dimension counts the rows of
+ * a batch.
+ */
 export interface Value {
   readonly data: Float32Array | Uint16Array | BigInt64Array | Uint8Array;
   readonly dims: readonly number[];
 }
 
 /**
- * The rows of a value in another order; some may be repeated, some dropped. Rows that keep their order move up in place, so that a batch
- * shrinks without a second copy of its caches; any other order is written to a buffer from `allocate`. Uses `source` up.
+ * The rows of a value in another order; some may be repeated, some dropped. Rows that keep their
+ * order move up in place, so that a batch shrinks without a second copy of its caches; any other
+ * order is written to a buffer from `allocate`. Uses `source` up.
  */
 export function gatherRows(
   source: Value,

@@ -23,7 +23,10 @@ export interface CloudConnection {
 const clock: Clock = { now: () => Date.now() };
 const noModels: Models = { list: async () => [] };
 
-/** Throws AppError SETTING_INVALID with all mistakes at once; the function's instance is then started anew. */
+/**
+ * Throws AppError SETTING_INVALID with all mistakes at once; the function's instance is then
+ * started anew.
+ */
 export async function connectCloud(): Promise<CloudConnection> {
   const config = readConfig();
   const store = await openAws(config, clock);

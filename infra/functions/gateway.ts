@@ -11,12 +11,18 @@ import { connectCloud } from "./connect.ts";
 import { requestOf, resultOf } from "./http-event.ts";
 import { openKick } from "./kick.ts";
 
-/** HTTP APIs answer by themselves after 30 seconds: a long poll ends before, with the run as it then is. */
+/**
+ * HTTP APIs answer by themselves after 30 seconds: a long poll ends before, with the run as it then
+ * is.
+ */
 const waitMsMax = 25_000;
 
 let opening: Promise<Gateway> | null = null;
 
-/** The gateway as a function behind an HTTP API. Answers are whole: event streams need a server that goes on (`vedere start --workers 0`). */
+/**
+ * The gateway as a function behind an HTTP API. Answers are whole: event streams need a server that
+ * goes on (`vedere start --workers 0`).
+ */
 export async function handler(
   event: APIGatewayProxyEventV2,
   _context: Context,

@@ -1,7 +1,9 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
 import { parseTarget } from "../../api/request-target.ts";
 
-/** The standard form of an HTTP API event (payload version 2.0); null if its path is no plain path. */
+/**
+ * The standard form of an HTTP API event (payload version 2.0); null if its path is no plain path.
+ */
 export function requestOf(event: APIGatewayProxyEventV2, signal: AbortSignal): Request | null {
   const { rawPath, rawQueryString, headers, body, isBase64Encoded, cookies = [] } = event;
   const { method } = event.requestContext.http;

@@ -5,7 +5,10 @@ import type { Log } from "../../api/context.ts";
 /** The scaler runs every minute anyway; between two kicks of one instance lies at least this. */
 const everyMs = 10_000;
 
-/** Starts the scaler after a run was sent, so that a fleet at zero need not wait for the next minute. Never throws. */
+/**
+ * Starts the scaler after a run was sent, so that a fleet at zero need not wait for the next
+ * minute. Never throws.
+ */
 export function openKick(log: Log): () => Promise<void> {
   const { scaler } = readFleet();
   if (scaler === null) return async () => {};

@@ -8,7 +8,10 @@ import { metricLine } from "./metric-line.ts";
 const ecs = new ECSClient({});
 let opening: Promise<CloudConnection> | null = null;
 
-/** Every minute, and when a run is sent: sets how many workers there should be. Reads the queue itself: its metrics lag behind by up to 15 minutes. */
+/**
+ * Every minute, and when a run is sent: sets how many workers there should be. Reads the queue
+ * itself: its metrics lag behind by up to 15 minutes.
+ */
 export async function handler(): Promise<{ running: number; desired: number }> {
   opening ??= connectCloud();
   opening.catch(() => {

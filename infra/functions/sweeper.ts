@@ -12,9 +12,10 @@ const resent = new Map<string, number>();
 const retainMsMax = 20_000;
 
 /**
- * Every minute: expires runs that nobody started, sends again what lost its message, deletes what tenants want kept for a shorter time than
- * the table and the bucket keep it, and wakes who delivers webhooks where a delivery is due. It
- * delivers none itself: that takes the way out that webhooks have, which this function has not.
+ * Every minute: expires runs that nobody started, sends again what lost its message, deletes what
+ * tenants want kept for a shorter time than the table and the bucket keep it, and wakes who
+ * delivers webhooks where a delivery is due. It delivers none itself: that takes the way out that
+ * webhooks have, which this function has not.
  */
 export async function handler(): Promise<{
   expired: number;

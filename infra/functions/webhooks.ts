@@ -9,8 +9,9 @@ const reserveMs = 25_000;
 let opening: Promise<{ connection: CloudConnection; deliverer: Deliverer }> | null = null;
 
 /**
- * Delivers whatever is due, woken by a message that says nothing else. Where that fails, all messages of the batch come again; what is to be
- * delivered stands in the table, so a message that is lost for good loses nothing: the sweeper looks every minute.
+ * Delivers whatever is due, woken by a message that says nothing else. Where that fails, all
+ * messages of the batch come again; what is to be delivered stands in the table, so a message that
+ * is lost for good loses nothing: the sweeper looks every minute.
  */
 export async function handler(event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
   try {

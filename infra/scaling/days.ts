@@ -4,7 +4,10 @@ import type { Fleet, Trace } from "./simulate.ts";
 const daySeconds = 86_400;
 const hour = 3_600;
 
-/** Office hours, a quiet night, and two bursts of 10,000 images within five minutes each. `peak` in runs a second at noon, bursts apart. */
+/**
+ * Office hours, a quiet night, and two bursts of 10,000 images within five minutes each. `peak` in
+ * runs a second at noon, bursts apart.
+ */
 export function officeDay(peak: number): Trace {
   const bursts = [10 * hour, 20 * hour];
   return {
@@ -35,7 +38,10 @@ const usual: ScalingPolicy = {
   targetDrainSeconds: 120,
   idleGraceSeconds: 300,
 };
-/** A g6.xlarge in us-east-1, on demand; started with image and model in 3 to 6 minutes. Assumptions, none of them measured here. */
+/**
+ * A g6.xlarge in us-east-1, on demand; started with image and model in 3 to 6 minutes. Assumptions,
+ * none of them measured here.
+ */
 const gpu = { startSeconds: [180, 360], hourlyUsd: 0.805 } as const;
 
 /** What docs/scale.md compares. */

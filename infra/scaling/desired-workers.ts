@@ -6,7 +6,10 @@ export interface FleetState {
   readonly inFlight: number;
   /** Workers that there are, those that are starting included. */
   readonly running: number;
-  /** Since when fewer workers were needed than there are, in milliseconds since 1970; null while all are needed. */
+  /**
+   * Since when fewer workers were needed than there are, in milliseconds since 1970; null while all
+   * are needed.
+   */
   readonly idleSince: number | null;
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -25,7 +28,10 @@ export interface ScalingPolicy {
   readonly idleGraceSeconds: number;
 }
 
-/** How many workers the work of this moment needs: for what waits, as many as do it within the target; for what is in progress, as many as hold it. */
+/**
+ * How many workers the work of this moment needs: for what waits, as many as do it within the
+ * target; for what is in progress, as many as hold it.
+ */
 export function neededWorkers(
   { visible, inFlight }: Pick<FleetState, "visible" | "inFlight">,
   policy: ScalingPolicy,
@@ -39,8 +45,9 @@ export function neededWorkers(
 }
 
 /**
- * How many workers there should be. The fleet grows at once to what is needed. It shrinks to what is needed only after fewer were needed, without
- * a break, for the grace: under steady or noisy load it does not swing. Whom ECS takes away then is idle: tasks that hold runs protect
+ * How many workers there should be. The fleet grows at once to what is needed. It shrinks to what
+ * is needed only after fewer were needed, without a break, for the grace: under steady or noisy
+ * load it does not swing. Whom ECS takes away then is idle: tasks that hold runs protect
  * themselves.
  */
 export function desiredWorkers(

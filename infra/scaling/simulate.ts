@@ -34,9 +34,10 @@ export interface DayOfFleet {
 const scaleEverySeconds = 60;
 
 /**
- * A day of the fleet, second by second, by the same function that scales it in the cloud: once a minute, and when a run comes to a fleet at zero. What
- * it leaves out: that runs differ in length, that instances may not be had, and that a worker that ends finishes its runs first. The same
- * seed gives the same day.
+ * A day of the fleet, second by second, by the same function that scales it in the cloud: once a
+ * minute, and when a run comes to a fleet at zero. What it leaves out: that runs differ in length,
+ * that instances may not be had, and that a worker that ends finishes its runs first. The same seed
+ * gives the same day.
  */
 export function simulate(
   trace: Trace,

@@ -13,7 +13,9 @@ export interface PlacedObject {
   readonly spans: readonly Span[];
 }
 
-/** Reads detections: each label is followed by boxes, or by outlines between `<poly>` and `</poly>`. */
+/**
+ * Reads detections: each label is followed by boxes, or by outlines between `<poly>` and `</poly>`.
+ */
 export function readObjects(raw: string, size: Size): ItemsReading<PlacedObject> {
   return readClauses<PlacedObject>(raw, ({ label, body }) => {
     if (body.some((piece) => piece.text === "<poly>")) {

@@ -15,7 +15,10 @@ export interface BoxGroup {
   readonly boxes: readonly PlacedBox[];
 }
 
-/** Reads labels followed by one or more boxes of four locations each: region captions, region proposals (no label), grounded phrases. */
+/**
+ * Reads labels followed by one or more boxes of four locations each: region captions, region
+ * proposals (no label), grounded phrases.
+ */
 export function readBoxes(raw: string, size: Size): ItemsReading<BoxGroup> {
   return readClauses<BoxGroup>(raw, (clause) => {
     const { items: boxes, rest } = boxesOf(clause.body, size);

@@ -15,7 +15,10 @@ export interface ClauseReading<Item> {
   readonly rest: readonly (Location | Mark)[];
 }
 
-/** What a grammar made of an answer; `remainder` is what no item holds: one line for each clause, its label first. */
+/**
+ * What a grammar made of an answer; `remainder` is what no item holds: one line for each clause,
+ * its label first.
+ */
 export interface ItemsReading<Item> {
   readonly items: readonly Item[];
   readonly remainder: string;

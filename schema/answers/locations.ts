@@ -26,7 +26,10 @@ export interface Mark {
   readonly span: Span;
 }
 
-/** Each axis has 1000 bins. The vocabulary ends at `<loc_999>` and knows no leading zeros: anything else that looks like one is text. */
+/**
+ * Each axis has 1000 bins. The vocabulary ends at `<loc_999>` and knows no leading zeros: anything
+ * else that looks like one is text.
+ */
 const binsPerAxis = 1000;
 const tokenPattern = /<loc_(0|[1-9]\d{0,2})>|<poly>|<\/poly>|<sep>|<and>/g;
 
@@ -74,8 +77,8 @@ export function pointsOf(locations: readonly Location[], size: Size): Point[] {
 }
 
 /**
- * The box of two opposite corners. Models sometimes give them in another order than top left, bottom right: the box is the same, so it is
- * ordered here, and everyone after may rely on x0 ≤ x1.
+ * The box of two opposite corners. Models sometimes give them in another order than top left,
+ * bottom right: the box is the same, so it is ordered here, and everyone after may rely on x0 ≤ x1.
  */
 export function boxOf(locations: readonly Location[], size: Size): Box {
   return boxAround(pointsOf(locations, size));
@@ -94,8 +97,8 @@ export function quantize(pixels: number, side: number): number {
 }
 
 /**
- * Florence-2 means a bin's centre: a box over the whole image comes back half a bin short at each edge. It is not rounded, recorded
- * answers of the reference depend on the fraction.
+ * Florence-2 means a bin's centre: a box over the whole image comes back half a bin short at each
+ * edge. It is not rounded, recorded answers of the reference depend on the fraction.
  */
 export function dequantize(bin: number, side: number): number {
   return ((bin + 0.5) * side) / binsPerAxis;

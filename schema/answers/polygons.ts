@@ -16,7 +16,10 @@ export interface LabeledOutline extends Outline {
   readonly label: string;
 }
 
-/** Reads outlines: x y alternating, `<sep>` between the rings of one instance, `<poly>` … `</poly>` around each of several instances. */
+/**
+ * Reads outlines: x y alternating, `<sep>` between the rings of one instance, `<poly>` … `</poly>`
+ * around each of several instances.
+ */
 export function readPolygons(raw: string, size: Size): ItemsReading<LabeledOutline> {
   return readClauses<LabeledOutline>(raw, ({ label, body }) => {
     const { items, rest } = outlinesOf(body, size);
@@ -24,7 +27,10 @@ export function readPolygons(raw: string, size: Size): ItemsReading<LabeledOutli
   });
 }
 
-/** The outlines of a clause's body. With `<poly>` anywhere, only what stands between the two marks is an instance. */
+/**
+ * The outlines of a clause's body. With `<poly>` anywhere, only what stands between the two marks
+ * is an instance.
+ */
 export function outlinesOf(body: Clause["body"], size: Size): ClauseReading<Outline> {
   if (!body.some((piece) => piece.text === "<poly>")) return outlineOf(body, size);
   const items: Outline[] = [];

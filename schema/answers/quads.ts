@@ -3,7 +3,10 @@ import { type Box, boxAround, type Quad, type Size } from "../geometry.ts";
 import { type ItemsReading, readClauses } from "./clauses.ts";
 import { leadingLocations, pointsOf } from "./locations.ts";
 
-/** A line of text, its corners clockwise from the text's own top left and the box around them, in pixels. */
+/**
+ * A line of text, its corners clockwise from the text's own top left and the box around them, in
+ * pixels.
+ */
 export interface TextQuad {
   readonly text: string;
   readonly textSpans: readonly Span[];
@@ -13,7 +16,10 @@ export interface TextQuad {
   readonly spans: readonly Span[];
 }
 
-/** Reads lines of text, each followed by eight locations. Locations without a text, or too few of them, are remainder. */
+/**
+ * Reads lines of text, each followed by eight locations. Locations without a text, or too few of
+ * them, are remainder.
+ */
 export function readQuads(raw: string, size: Size): ItemsReading<TextQuad> {
   return readClauses<TextQuad>(raw, ({ label, labelSpans, body }) => {
     const corners = leadingLocations(body, 8);

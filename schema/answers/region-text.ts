@@ -7,7 +7,10 @@ export interface RegionTextReading extends TextReading {
   readonly region: Box | null;
 }
 
-/** Reads an answer about one region: its text, up to the first location token, and then perhaps the region's own four locations again. */
+/**
+ * Reads an answer about one region: its text, up to the first location token, and then perhaps the
+ * region's own four locations again.
+ */
 export function readRegionText(raw: string, size: Size): RegionTextReading {
   const pieces = piecesOf(raw);
   const [first] = pieces;

@@ -8,7 +8,10 @@ export interface TextReading {
   readonly remainder: string;
 }
 
-/** Reads an answer that is a text: captions, text without regions, answers to questions. Texts parted by location tokens become lines. */
+/**
+ * Reads an answer that is a text: captions, text without regions, answers to questions. Texts
+ * parted by location tokens become lines.
+ */
 export function readText(raw: string): TextReading {
   const pieces = piecesOf(raw);
   const runs = pieces.filter((piece) => piece.kind === "text");

@@ -33,7 +33,10 @@ export const groundPhrases: VisionTask<GroundPhrasesInput> = {
 
 const captionLengthMax = 1000;
 
-/** The answer to the preparatory question comes raw: what it may hold besides words is no part of a caption. */
+/**
+ * The answer to the preparatory question comes raw: what it may hold besides words is no part of a
+ * caption.
+ */
 function ownCaption(prepared: string | null): string {
   if (prepared === null)
     throw new Error("groundPhrases has no caption: ask its preparatory question first.");
@@ -57,11 +60,17 @@ function read(caption: string, answer: RawAnswer, size: Size): Reading {
   return { result: { type: "GroundingResult", caption, phrases }, remainder };
 }
 
-/** Letters of scripts that put spaces between words: in the others no character tells where a word ends. */
+/**
+ * Letters of scripts that put spaces between words: in the others no character tells where a word
+ * ends.
+ */
 const wordCharacter =
   /(?![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}])[\p{L}\p{M}\p{N}]/u;
 
-/** The first place in a caption where the words stand as whole words ("man" is not in "woman") and no earlier phrase does. */
+/**
+ * The first place in a caption where the words stand as whole words ("man" is not in "woman") and
+ * no earlier phrase does.
+ */
 function findWords(caption: string, words: string, used: readonly Span[]): Span | null {
   if (words === "") return null;
   for (let start = caption.indexOf(words); start >= 0; start = caption.indexOf(words, start + 1)) {

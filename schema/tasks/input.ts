@@ -18,7 +18,9 @@ const optionNames = [
   "lengthPenalty",
 ] as const satisfies readonly (keyof GenerateOptions)[];
 
-/** The tokenizer's added tokens: in a prompt they are not words but a region, a separator or an end. */
+/**
+ * The tokenizer's added tokens: in a prompt they are not words but a region, a separator or an end.
+ */
 const modelTokenPattern =
   /<loc_\d+>|<(?:s|\/s|pad|unk|mask|\/?(?:od|ocr|cap|ncap|dcap|grounding|seg|region_cap|region_to_desciption|proposal|poly)|sep|and)>/;
 
@@ -51,7 +53,9 @@ export function checkText(
   return null;
 }
 
-/** As checkText, and refuses tokens that would give the prompt another meaning than its words have. */
+/**
+ * As checkText, and refuses tokens that would give the prompt another meaning than its words have.
+ */
 export function checkWords(
   path: readonly string[],
   text: string,

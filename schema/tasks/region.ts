@@ -4,7 +4,9 @@ import type { InputFault } from "../task.ts";
 /** A box of the image: in pixels, or 0 to 1 on each axis. */
 export type RegionInput = Box & { readonly unit: "PIXEL" | "NORMALIZED" };
 
-/** By how much of a side a coordinate may lie outside: what arithmetic on the caller's side costs. */
+/**
+ * By how much of a side a coordinate may lie outside: what arithmetic on the caller's side costs.
+ */
 const roundingMax = 1e-6;
 
 /** Refuses a region that is not a number, empty, inverted or outside the image. */

@@ -38,7 +38,10 @@ test("processes that start at once on an empty folder share one store, and take 
   rmSync(dataDir, { recursive: true });
 });
 
-/** Node 20 runs no TypeScript: the program becomes one script, which finds its packages and the embedded model from the working directory. */
+/**
+ * Node 20 runs no TypeScript: the program becomes one script, which finds its packages and the
+ * embedded model from the working directory.
+ */
 async function bundle(): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(packageRoot(), "test/adapters/worker-process.ts")],

@@ -1,5 +1,5 @@
-// One process of several on a data folder, for processes.test.ts: prints the secret it got, then takes messages until its input ends,
-// then prints what it took.
+// One process of several on a data folder, for processes.test.ts: prints the secret it got, then
+// takes messages until its input ends, then prints what it took.
 
 import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";

@@ -25,7 +25,10 @@ beforeEach(async () => {
   onTestFinished(() => gateway.close());
 });
 
-/** Mutations without an entry, each with its reason. A new mutation stands here or in the table below. */
+/**
+ * Mutations without an entry, each with its reason. A new mutation stands here or in the table
+ * below.
+ */
 const unaudited: Readonly<Record<string, string>> = {
   runCreate: "a run is data: it is kept with its instants, and charged",
   runsCreate: "as runCreate",

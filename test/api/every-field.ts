@@ -8,7 +8,10 @@ import {
   isNonNullType,
 } from "graphql";
 
-/** Every query and mutation of the schema, each as an operation that it takes: a new field is there on the day it is added. */
+/**
+ * Every query and mutation of the schema, each as an operation that it takes: a new field is there
+ * on the day it is added.
+ */
 export function everyOperation(
   schema: GraphQLSchema,
 ): { readonly name: string; readonly query: string }[] {

@@ -7,8 +7,8 @@ import { guardedConnector } from "../../api/guarded-connector.ts";
 import type { AppError } from "../../core/errors.ts";
 
 /**
- * Answers names from a table, as a resolver in the caller's hands could, and as node does: a list if all addresses are asked for, else the first; others
- * are refused with the error alone.
+ * Answers names from a table, as a resolver in the caller's hands could, and as node does: a list
+ * if all addresses are asked for, else the first; others are refused with the error alone.
  */
 function resolver(names: Readonly<Record<string, readonly string[]>>): LookupFunction {
   return (hostname, options, callback) => {

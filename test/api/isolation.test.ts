@@ -66,7 +66,10 @@ interface Place {
   readonly isSubscription: boolean;
 }
 
-/** Every place of the schema that takes an id, as an operation with that id as `$id`: a new field is covered on the day it is added. */
+/**
+ * Every place of the schema that takes an id, as an operation with that id as `$id`: a new field is
+ * covered on the day it is added.
+ */
 function placesOfIds(): Place[] {
   const schema = buildGatewaySchema();
   const roots = {

@@ -114,7 +114,9 @@ describe("scopes", () => {
   });
 });
 
-/** Inputs that pass validation, for mutations: the scope is asked before anything is done with them. */
+/**
+ * Inputs that pass validation, for mutations: the scope is asked before anything is done with them.
+ */
 const values: Record<string, object> = {
   tenantExport: { input: {} },
   usage: { from: "2026-01-01T00:00:00Z", to: "2026-02-01T00:00:00Z" },

@@ -9,7 +9,9 @@ import { newRun } from "../core/new-run.ts";
 import { everyOperation } from "./every-field.ts";
 import { runInput, startGateway, type TestGateway } from "./start.ts";
 
-/** Stands in the run's metadata, and must stand in nothing that a key without RUNS_READ receives. */
+/**
+ * Stands in the run's metadata, and must stand in nothing that a key without RUNS_READ receives.
+ */
 const sentinel = "SENTINEL-4711";
 const pepper = "pepper";
 /** What a run shows to every key that comes by it. */

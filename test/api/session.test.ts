@@ -204,7 +204,9 @@ test("signing out ends the session in the store, not only in the browser", async
 const runCreate = `mutation ($input: RunCreateInput!) {
   runCreate(input: $input) { run { id status } userErrors { code } } }`;
 
-/** A subscription with a session's cookie: when its first event is there, and all of it at its end. */
+/**
+ * A subscription with a session's cookie: when its first event is there, and all of it at its end.
+ */
 function follow(cookie: string, runId: string): { first: Promise<unknown>; all: Promise<string> } {
   const subscription = `subscription { runProgress(id: "${runId}") { status } }`;
   const sent = ask(`${gateway.url}/graphql/stream`, {
@@ -318,7 +320,10 @@ test("without a public URL of this machine there is no page and no session", asy
   expect((await call("POST", `${other.url}/session`, { headers, body })).status).toBe(404);
 });
 
-/** A reverse proxy on this machine, as nginx is by default: a Host of its own choice, no other header. */
+/**
+ * A reverse proxy on this machine, as nginx is by default: a Host of its own choice, no other
+ * header.
+ */
 async function proxyTo(target: string, host: (own: string) => string): Promise<string> {
   const server = createServer((incoming, outgoing) => {
     const { hostname, port } = new URL(target);

@@ -38,7 +38,10 @@ export interface TestGateway {
   close(): Promise<void>;
 }
 
-/** A gateway over real HTTP on the embedded store in a fresh folder; no worker. `wrap` puts faults into the ports that it sees. */
+/**
+ * A gateway over real HTTP on the embedded store in a fresh folder; no worker. `wrap` puts faults
+ * into the ports that it sees.
+ */
 export async function startGateway(
   options: Partial<GatewayOptions> = {},
   wrap = (ports: Ports): Ports => ports,

@@ -736,7 +736,8 @@ describe("two deliverers", () => {
     await createEndpoint();
     await endedRun();
     const error = "The process that made this attempt ended before the attempt did.";
-    // A process that dies in the middle of its attempt has stored its claim, and stores nothing afterwards.
+    // A process that dies in the middle of its attempt has stored its claim, and stores nothing
+    // afterwards.
     const never = new Promise<boolean>(() => {});
     const dying: Ports = {
       ...ports,

@@ -18,7 +18,8 @@ test("every query, mutation and subscription is measured by bench/growth.ts", ()
   const fields = roots.flatMap((root) => Object.keys(root?.getFields() ?? {}));
   const measured = new Set(operations.map(({ name }) => name.split(":")[0]));
   expect(fields.length).toBeGreaterThan(30);
-  // One that is missing: add it in bench/growth/queries.ts or mutations.ts, run the bench, note its row in bench/results.md.
+  // One that is missing: add it in bench/growth/queries.ts or mutations.ts, run the bench, note its
+  // row in bench/results.md.
   expect(fields.filter((field) => !measured.has(field))).toEqual([]);
   expect(new Set(operations.map(({ name }) => name)).size).toBe(operations.length);
 });

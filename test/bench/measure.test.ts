@@ -7,7 +7,10 @@ import { report, withSection } from "../../bench/base/report.ts";
 import { stagesOf } from "../../bench/base/sessions.ts";
 import type { Sample, Side, Work } from "../../bench/base/side.ts";
 
-/** A side that takes `tokenMs` for each token of each prompt, and is disturbed whenever `foreign` says so. */
+/**
+ * A side that takes `tokenMs` for each token of each prompt, and is disturbed whenever `foreign`
+ * says so.
+ */
 function sideOf(
   name: string,
   log: string[],

@@ -31,7 +31,9 @@ function wordsOf(line: string): string[] {
     .map((word) => word.replace(/^["']|["']$/g, ""));
 }
 
-/** Parses a line as the command line would, without doing what it says. Returns the command's path. */
+/**
+ * Parses a line as the command line would, without doing what it says. Returns the command's path.
+ */
 async function parse(line: string): Promise<string> {
   const [, ...args] = wordsOf(line);
   const program = await buildProgram(args);
@@ -109,7 +111,9 @@ test("what README shows of harbour.jpg is what analyze answers", async () => {
     expect(detection.result.objects[0].box[side]).toBeCloseTo(boat.box[side], 0);
 });
 
-/** Runs an example of help as it stands, in the sample's repository, with ids in the place of words. */
+/**
+ * Runs an example of help as it stands, in the sample's repository, with ids in the place of words.
+ */
 async function run(line: string, ids: Readonly<Record<string, string>> = {}) {
   const args = wordsOf(line)
     .slice(1)

@@ -27,7 +27,10 @@ export interface Mischief {
   corrupt: string | null;
 }
 
-/** A server with the few endpoints of the hub that a pull needs. Its only repository, whatever its name, holds the embedded model. */
+/**
+ * A server with the few endpoints of the hub that a pull needs. Its only repository, whatever its
+ * name, holds the embedded model.
+ */
 export interface FakeHub {
   readonly endpoint: string;
   readonly commit: string;

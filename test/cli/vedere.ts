@@ -33,7 +33,10 @@ export function exitOf(child: ChildProcess): Promise<number | null> {
   );
 }
 
-/** Everything that a running process has written until a text stands in it. Rejects where it ends before. */
+/**
+ * Everything that a running process has written until a text stands in it. Rejects where it ends
+ * before.
+ */
 export function outputUntil(child: ChildProcess, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let output = "";

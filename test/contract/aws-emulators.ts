@@ -7,7 +7,9 @@ export const awsConfig = {
   credentials: { accessKeyId: "AKIDCONTRACT", secretAccessKey: "a secret that is none" },
 };
 
-/** SQS and S3 in this process, empty: fauxqs keeps all in memory and reads the time from `Date.now`. */
+/**
+ * SQS and S3 in this process, empty: fauxqs keeps all in memory and reads the time from `Date.now`.
+ */
 export async function startEmulators() {
   const fauxqs = await startFauxqs({ port: 0, host: "127.0.0.1", logger: false });
   const endpoint = `http://127.0.0.1:${fauxqs.port}`;
@@ -16,7 +18,9 @@ export async function startEmulators() {
   return {
     endpoint,
     sqs,
-    /** A queue with its dead letters and, as in production, a redrive policy for what nobody buries. */
+    /**
+     * A queue with its dead letters and, as in production, a redrive policy for what nobody buries.
+     */
     async createQueue({
       receiveCountMax,
     }: {

@@ -20,7 +20,9 @@ imagesContract("S3 (emulated)", async (clock) => {
   return { images: s3Images(bucket, clock), elsewhere: s3Images(bucket, clock), put, close };
 });
 
-/** fetch counts the bytes itself, as a browser does, so the announced length is not what it sends. */
+/**
+ * fetch counts the bytes itself, as a browser does, so the announced length is not what it sends.
+ */
 async function put(target: UploadTarget, body: readonly Uint8Array[]): Promise<void> {
   const headers = target.headers
     .filter(({ name }) => name !== "content-length")

@@ -12,7 +12,10 @@ import {
 import { createTableInput, tableSchema } from "../../adapters/aws/dynamo-schema.ts";
 import { awsConfig } from "./aws-emulators.ts";
 
-/** AWS's own DynamoDB Local, for tests only: it travels inside this npm package, and stays out of the repository by its licence. */
+/**
+ * AWS's own DynamoDB Local, for tests only: it travels inside this npm package, and stays out of
+ * the repository by its licence.
+ */
 const carrier = "amplify-dynamodb-simulator@2.9.30";
 /** It is 57 MB. */
 const fetchMsMax = 170_000;
@@ -20,8 +23,9 @@ const fetchMsMax = 170_000;
 const folder = join(homedir(), ".cache", "vedere", carrier.replace("@", "-"));
 
 /**
- * Why DynamoDB Local cannot run here; null where it can. In CI that is a failure, elsewhere the tests on it are skipped. It is fetched here,
- * once for this machine, because tests are skipped before they begin or not at all.
+ * Why DynamoDB Local cannot run here; null where it can. In CI that is a failure, elsewhere the
+ * tests on it are skipped. It is fetched here, once for this machine, because tests are skipped
+ * before they begin or not at all.
  */
 export const dynamoDbIsMissing: string | null = (() => {
   const reason = whyMissing();
@@ -91,7 +95,10 @@ function whyMissing(): string | null {
   }
 }
 
-/** Several may fetch at once: each unpacks in a folder of its own, and the first one's takes the place. */
+/**
+ * Several may fetch at once: each unpacks in a folder of its own, and the first one's takes the
+ * place.
+ */
 function fetchEmulator(): void {
   if (existsSync(folder)) return;
   mkdirSync(dirname(folder), { recursive: true });

@@ -27,7 +27,10 @@ import { sessionsContract } from "./sessions.ts";
 import { tenantsContract } from "./tenants.ts";
 import { webhooksContract } from "./webhooks.ts";
 
-/** A data folder with what two processes have open on it. In memory there are not two: both share a database and a bell. */
+/**
+ * A data folder with what two processes have open on it. In memory there are not two: both share a
+ * database and a bell.
+ */
 interface Opened {
   readonly folder: string;
   readonly here: { sqlite: Sqlite; bell: Bell };

@@ -4,8 +4,9 @@ import type { Clock } from "../../core/ports.ts";
 import { awsConfig } from "./aws-emulators.ts";
 
 /**
- * Stands before the emulated S3 and refuses what S3 refuses and fauxqs does not: a presigned PUT that is expired, whose signature does not
- * fit the request that came (path, parameters and every signed header), or whose bytes have another sha256 than its header says. All else passes.
+ * Stands before the emulated S3 and refuses what S3 refuses and fauxqs does not: a presigned PUT
+ * that is expired, whose signature does not fit the request that came (path, parameters and every
+ * signed header), or whose bytes have another sha256 than its header says. All else passes.
  */
 export async function openGate(
   s3Endpoint: string,

@@ -6,7 +6,10 @@ import type { Webhooks } from "../../core/webhook-store.ts";
 import { newRun } from "../core/new-run.ts";
 import { newDelivery, newEndpoint, newEvent } from "../core/new-webhook.ts";
 
-/** What `open` gives: an empty store of webhooks and of the runs whose events it holds, and the same as another process sees them. */
+/**
+ * What `open` gives: an empty store of webhooks and of the runs whose events it holds, and the same
+ * as another process sees them.
+ */
 export interface OpenWebhooks {
   readonly runs: Runs;
   readonly webhooks: Webhooks;

@@ -10,7 +10,9 @@ import { type Service, startService } from "./service.ts";
 
 const ends = ["SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELED", "EXPIRED"];
 
-/** Sends runs, each on an image of its own, until `stop` aborts; the last of them are queued then. */
+/**
+ * Sends runs, each on an image of its own, until `stop` aborts; the last of them are queued then.
+ */
 async function submit(service: Service, stop: AbortSignal): Promise<string[]> {
   const ids: string[] = [];
   for (let i = 0; !stop.aborted; i += 1) {

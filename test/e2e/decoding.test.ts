@@ -8,7 +8,10 @@ const runCreate = `mutation ($input: RunCreateInput!) {
   runCreate(input: $input) { run { status image { width } } userErrors { code } }
 }`;
 
-/** Processes that decode images for a service that was started on a data folder, by their use of the processor in ticks of 10 ms. */
+/**
+ * Processes that decode images for a service that was started on a data folder, by their use of the
+ * processor in ticks of 10 ms.
+ */
 function decoderTicks(): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))

@@ -21,7 +21,10 @@ interface Running {
   readonly key: string;
 }
 
-/** Starts a command that ends as `vedere gateway` on a data folder; its key stands in what it prints. */
+/**
+ * Starts a command that ends as `vedere gateway` on a data folder; its key stands in what it
+ * prints.
+ */
 async function started(command: string, args: readonly string[]): Promise<Running> {
   const port = await freePort();
   const child = spawn(command, args, {

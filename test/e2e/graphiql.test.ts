@@ -12,7 +12,10 @@ let service: ChildProcess;
 let link: string;
 let browser: Browser;
 let page: Page;
-/** What the page must not do: requests to elsewhere, errors in the console (Chromium reports violations of the CSP there). */
+/**
+ * What the page must not do: requests to elsewhere, errors in the console (Chromium reports
+ * violations of the CSP there).
+ */
 const faults: string[] = [];
 
 const title = (promise: string) => (noBrowser === null ? promise : `${promise} (${noBrowser})`);

@@ -22,7 +22,10 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const recorded = () => join(folder, "recorded");
 const traced = () => join(folder, "traced");
 
-/** A machine's settings that other software may have left, and none that asks Vedere for a connection. */
+/**
+ * A machine's settings that other software may have left, and none that asks Vedere for a
+ * connection.
+ */
 function environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
   return {
     PATH: process.env.PATH ?? "",
@@ -56,7 +59,9 @@ const underStrace: Launch = (args, env) =>
   );
 const calls = "trace=connect,sendto,sendmsg,sendmmsg";
 
-/** The service's main job: it starts, answers one run and stops. `webhookUrl` makes the run call it. */
+/**
+ * The service's main job: it starts, answers one run and stops. `webhookUrl` makes the run call it.
+ */
 async function work(launch: Launch, env: Record<string, string>, webhookUrl?: string) {
   const service = launch(["start", "--port", "0"], env);
   try {
@@ -115,7 +120,9 @@ const leftInHome = () =>
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name));
 
-/** What the Node.js processes dialed or looked up. A server's own address is looked up by `listen`. */
+/**
+ * What the Node.js processes dialed or looked up. A server's own address is looked up by `listen`.
+ */
 const recordedLines = () =>
   existsSync(recorded())
     ? readFileSync(recorded(), "utf8")
@@ -123,7 +130,10 @@ const recordedLines = () =>
         .filter((line) => line !== "" && line !== "dns 127.0.0.1")
     : [];
 
-/** Internet addresses that any process or native library addressed, and resolvers' sockets that it opened. */
+/**
+ * Internet addresses that any process or native library addressed, and resolvers' sockets that it
+ * opened.
+ */
 const tracedLines = () =>
   readFileSync(traced(), "utf8")
     .split("\n")
@@ -175,7 +185,10 @@ test("a webhook is the one connection of a run that asks for it", async () => {
 }, 60_000);
 
 const straceFault = faultOfStrace();
-/** A build machine must be able to look; elsewhere the Node.js processes above are all that is watched. */
+/**
+ * A build machine must be able to look; elsewhere the Node.js processes above are all that is
+ * watched.
+ */
 test.skipIf(straceFault !== null && !process.env.CI)(
   `no native library makes a connection either${straceFault ? ` (skipped: ${straceFault})` : ""}`,
   async () => {

@@ -5,7 +5,10 @@ import { join } from "node:path";
 
 const cli = join(import.meta.dirname, "../../dist/cli/main.js");
 
-/** The whole service as its users run it: a gateway process and workers, started from the built command line on a folder of its own. */
+/**
+ * The whole service as its users run it: a gateway process and workers, started from the built
+ * command line on a folder of its own.
+ */
 export interface Service {
   readonly url: string;
   readonly key: string;

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { openBatchSize } from "../../inference/batch-size.ts";
 
-/** Batches as large as they may be, one after the other, on a machine where a batch takes `cost(items)`; gives their sizes. */
+/**
+ * Batches as large as they may be, one after the other, on a machine where a batch takes
+ * `cost(items)`; gives their sizes.
+ */
 function learn(
   cost: (items: number) => number,
   batches: number,

@@ -4,7 +4,10 @@ import type { ModelInfo } from "../../core/ports.ts";
 import { type Hosting, openHosting, type Resident } from "../../inference/hosting.ts";
 import { newModel } from "../core/new-model.ts";
 
-/** A resident that says how large it is; when it loads, whether it can and what time it is are the test's to say. */
+/**
+ * A resident that says how large it is; when it loads, whether it can and what time it is are the
+ * test's to say.
+ */
 interface Block extends Resident {
   readonly id: string;
 }

@@ -19,7 +19,10 @@ let engine: Engine;
 let stop: AbortController;
 let ended: Promise<unknown>;
 
-/** A worker as `vedere worker` runs it, on the real queue and store, with two revisions of a model and an alias on the first. */
+/**
+ * A worker as `vedere worker` runs it, on the real queue and store, with two revisions of a model
+ * and an alias on the first.
+ */
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), "vedere-swap-"));
   for (const revision of ["1", "2"]) addModelCopy(dataDir, { id: "tuned", revision });

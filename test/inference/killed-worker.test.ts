@@ -74,8 +74,8 @@ test("of a worker that is killed in the middle of a batch, another one finishes 
 }, 90_000);
 
 /**
- * Node 20 runs no TypeScript: the program becomes one script, which finds its packages from the working directory, and the embedded model and
- * onnx.proto from what it takes for its own place.
+ * Node 20 runs no TypeScript: the program becomes one script, which finds its packages from the
+ * working directory, and the embedded model and onnx.proto from what it takes for its own place.
  */
 async function bundle(): Promise<string> {
   const { outputFiles } = await build({

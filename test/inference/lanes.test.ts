@@ -45,7 +45,9 @@ async function settled(change: () => void): Promise<void> {
   for (let i = 0; i < 20; i += 1) await Promise.resolve();
 }
 
-/** A lane that has learned that an item costs less in company: its next batches take what there is. */
+/**
+ * A lane that has learned that an item costs less in company: its next batches take what there is.
+ */
 async function learned(world: ReturnType<typeof setUp>, lane: Lane): Promise<void> {
   for (const items of [1, 2, 4, 8, 16]) {
     const answer = lane.ask(Array.from({ length: items }, () => "warm"));

@@ -6,7 +6,10 @@ export interface NotedCall {
   readonly prompts: readonly string[];
 }
 
-/** An engine that does what another does, and notes what it was called with; `gate` may hold answers up. */
+/**
+ * An engine that does what another does, and notes what it was called with; `gate` may hold answers
+ * up.
+ */
 export function notingEngine(
   engine: Engine,
   gate?: (prompts: readonly string[]) => Promise<void>,

@@ -1,4 +1,5 @@
-// One worker process, for killed-worker.test.ts: works on the store of a data folder until it is killed.
+// One worker process, for killed-worker.test.ts: works on the store of a data folder until it is
+// killed.
 
 import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";

@@ -10,7 +10,10 @@ interface Golden {
   readonly answer: Answers[TaskToken];
 }
 
-/** Answers and what they mean, written down by hand; the one of the parked car was recorded from the reference. */
+/**
+ * Answers and what they mean, written down by hand; the one of the parked car was recorded from the
+ * reference.
+ */
 const folder = new URL("../golden/", import.meta.url);
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith(".json"))) {

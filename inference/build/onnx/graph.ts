@@ -13,7 +13,10 @@ export const elements = {
 } as const;
 export type Element = keyof typeof elements;
 
-/** A constant of a graph whose values are computed when the graph is written, one constant at a time. */
+/**
+ * A constant of a graph whose values are computed when the graph is written, one constant at a
+ * time.
+ */
 export interface Weight {
   readonly element: Element;
   readonly dims: readonly number[];
@@ -21,7 +24,9 @@ export interface Weight {
   read(): Promise<Uint8Array>;
 }
 
-/** An integer, integers, a text, a branch of an If; a floating point number must say that it is one. */
+/**
+ * An integer, integers, a text, a branch of an If; a floating point number must say that it is one.
+ */
 export type Attribute =
   | number
   | readonly number[]

@@ -4,7 +4,10 @@ import { dirname, join } from "node:path";
 import protobuf from "protobufjs";
 import { type Element, elements } from "./graph.ts";
 
-/** What an ONNX file says, as far as the engine asks: branches and attributes other than integers are left out. */
+/**
+ * What an ONNX file says, as far as the engine asks: branches and attributes other than integers
+ * are left out.
+ */
 export interface ReadGraph {
   readonly operators: readonly ReadOperator[];
   readonly inputs: readonly string[];
@@ -26,13 +29,17 @@ export interface ReadWeight {
   readonly element: Element | null;
   readonly dims: readonly number[];
   /**
-   * The values, little-endian and row-major, at an address that numbers of up to 4 bytes may have; null where the file keeps them as lists of
-   * numbers. Not a copy: those in the file itself are a view of what was read. Throws what reading the file beside it throws.
+   * The values, little-endian and row-major, at an address that numbers of up to 4 bytes may have;
+   * null where the file keeps them as lists of numbers. Not a copy: those in the file itself are a
+   * view of what was read. Throws what reading the file beside it throws.
    */
   bytes(): Promise<Uint8Array | null>;
 }
 
-/** Reads an ONNX file of at most 2 GB whole; weights beside it stay where they are until they are asked for. Throws an Error where it is none. */
+/**
+ * Reads an ONNX file of at most 2 GB whole; weights beside it stay where they are until they are
+ * asked for. Throws an Error where it is none.
+ */
 export async function readGraph(file: string): Promise<ReadGraph> {
   const content = await readFile(file);
   const { graph } = decode(content, file);
@@ -59,7 +66,10 @@ export async function readGraph(file: string): Promise<ReadGraph> {
   };
 }
 
-/** A message of the official schema as protobufjs decodes it: absent fields are absent, int64 may be an object that Number() takes. */
+/**
+ * A message of the official schema as protobufjs decodes it: absent fields are absent, int64 may be
+ * an object that Number() takes.
+ */
 interface ModelMessage {
   readonly graph?: {
     readonly node?: readonly NodeMessage[];
@@ -148,8 +158,9 @@ async function readPart(
 }
 
 /**
- * Moves a field's bytes down, within the buffer that the file was read into, to where an element of 4 bytes may start: over the tag and the
- * length in front of it, which take two bytes each at least (the field's own and the message's) and have been read.
+ * Moves a field's bytes down, within the buffer that the file was read into, to where an element of
+ * 4 bytes may start: over the tag and the length in front of it, which take two bytes each at least
+ * (the field's own and the message's) and have been read.
  */
 function aligned(bytes: Buffer): Uint8Array {
   const excess = bytes.byteOffset % 4;

@@ -16,9 +16,15 @@ import {
 const messageBytesMax = 2 ** 31 - 1;
 /** What a graph's operators take at most, beside its weights. */
 const operatorsBytesMax = 2 ** 26;
-/** Smaller ones, a reshape's sizes among them, stay in the graph: ONNX Runtime must read those before it reads what lies beside. */
+/**
+ * Smaller ones, a reshape's sizes among them, stay in the graph: ONNX Runtime must read those
+ * before it reads what lies beside.
+ */
 const externalBytesMin = 1024;
-/** Weights in a file beside the graph begin at multiples of this, so that they can be mapped into memory. */
+/**
+ * Weights in a file beside the graph begin at multiples of this, so that they can be mapped into
+ * memory.
+ */
 const alignment = 4096;
 
 const [opset, irVersion] = [17, 8];
@@ -36,10 +42,12 @@ const [int64Attribute, floatAttribute, stringAttribute, graphAttribute, int64sAt
 ];
 
 /**
- * Writes a graph as an ONNX file, one weight in memory at a time; `written` hears of every weight's bytes. Where the file would pass
- * `fileBytesMax`, 2 GB, the weights go to `${file}_data` beside it. Returns the files written.
+ * Writes a graph as an ONNX file, one weight in memory at a time; `written` hears of every weight's
+ * bytes. Where the file would pass `fileBytesMax`, 2 GB, the weights go to `${file}_data` beside
+ * it. Returns the files written.
  *
- * A protobuf message may be written in pieces: its fields in any order, each a tag, a length and that many bytes.
+ * A protobuf message may be written in pieces: its fields in any order, each a tag, a length and
+ * that many bytes.
  */
 export async function writeGraph(
   file: string,

@@ -138,7 +138,10 @@ describe.skipIf(dynamoDbIsMissing)("runs in DynamoDB, beyond the contract", () =
   });
 });
 
-/** The first request arrives, changed by `remembered`, and its connection breaks before the answer. Gives the bodies of all requests. */
+/**
+ * The first request arrives, changed by `remembered`, and its connection breaks before the answer.
+ * Gives the bodies of all requests.
+ */
 function loseFirstAnswer(client: DynamoDBClient, remembered: (body: string) => string): string[] {
   const bodies: string[] = [];
   const { requestHandler } = client.config;

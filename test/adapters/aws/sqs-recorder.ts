@@ -12,7 +12,10 @@ export interface Sent {
 /** An answer other than an empty 200; `hang` never answers. */
 export type Answer = { error: string; message: string } | { output: unknown } | "hang";
 
-/** An HTTP server that speaks as much of SQS as it takes to record what is sent to it, and a client for it. */
+/**
+ * An HTTP server that speaks as much of SQS as it takes to record what is sent to it, and a client
+ * for it.
+ */
 export async function recordSqs(answers: Record<string, Answer> = {}) {
   const sent: Sent[] = [];
   const server = createServer(async (request, reply) => {

@@ -7,7 +7,10 @@ import { openSqlite } from "../../../adapters/sqlite.ts";
 import { sqliteQueue } from "../../../adapters/sqlite-queue.ts";
 import { fakeClock } from "../../contract/fake-clock.ts";
 
-/** As the agent refuses: what ECS does not do is a failure with 200, what cannot be asked for an error. */
+/**
+ * As the agent refuses: what ECS does not do is a failure with 200, what cannot be asked for an
+ * error.
+ */
 const refusals = {
   failure: { status: 200, answer: { failure: { Arn: "arn", Reason: "TASK_NOT_VALID" } } },
   error: {

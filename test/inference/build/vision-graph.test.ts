@@ -7,7 +7,10 @@ import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 import { goldenNames, goldenPixels, openGolden, shapeOf } from "./golden.ts";
 import { openGraph, type RunGraph, relativeError } from "./run-graph.ts";
 
-/** Of the largest number. A hundred times what is seen in float32; in the other precisions three times. */
+/**
+ * Of the largest number. A hundred times what is seen in float32; in the other precisions three
+ * times.
+ */
 const errorMax = { fp32: 5e-5, fp16: 8e-3, int8: 0.12, q4: 0.45 };
 const nano = "models/florence-2-nano";
 
@@ -90,7 +93,8 @@ function faultOf(work: () => void): string {
 }
 
 describe("the embedded model's eyes", () => {
-  // The graphs that PyTorch exported hold float32 weights, the checkpoint has them rounded to float16: 7e-4 is what that makes of PyTorch's own result.
+  // The graphs that PyTorch exported hold float32 weights, the checkpoint has them rounded to
+  // float16: 7e-4 is what that makes of PyTorch's own result.
   test("see what their graph sees", async () => {
     const shape = shapeOf(nano);
     const session = await InferenceSession.create(`${nano}/onnx/vision_encoder.onnx`, {

@@ -21,7 +21,10 @@ const defaults: SearchRules = {
 };
 type Model = (ids: readonly number[]) => number[];
 
-/** Runs a search over a language model given as a function from a prefix to logits; `isHeadRestricted`: where only locations are wanted, of these only. */
+/**
+ * Runs a search over a language model given as a function from a prefix to logits;
+ * `isHeadRestricted`: where only locations are wanted, of these only.
+ */
 function run(model: Model, rules: SearchRules, isHeadRestricted = false) {
   let state = startSearch(rules, special);
   let restricted = 0;
@@ -43,7 +46,10 @@ function run(model: Model, rules: SearchRules, isHeadRestricted = false) {
   return { finished, best: finished[0], restricted };
 }
 
-/** Logits drawn from the prefix alone; `</s>` is made likelier so that answers end at different lengths. */
+/**
+ * Logits drawn from the prefix alone; `</s>` is made likelier so that answers end at different
+ * lengths.
+ */
 function randomModel(seed: number): Model {
   return (ids) => {
     const next = random(ids.reduce((hash, id) => Math.imul(hash ^ id, 16_777_619), seed));

@@ -37,7 +37,10 @@ const halves: Weight = {
 
 type Scope = ReturnType<typeof buildGraph>;
 
-/** A graph from input_ids to what `make` makes of them; constants of odd names and sizes move the table to any address in the file. */
+/**
+ * A graph from input_ids to what `make` makes of them; constants of odd names and sizes move the
+ * table to any address in the file.
+ */
 async function write(make: (graph: Scope, ids: Name) => Name, padding = 0): Promise<string> {
   const graph = buildGraph();
   const ids = graph.input("input_ids", { element: "int64", dims: ["b", "s"] });

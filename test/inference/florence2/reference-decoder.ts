@@ -11,7 +11,10 @@ export interface Seen {
   readonly mask: Tensor;
 }
 
-/** The decoder of florence-2-nano in either layout, asked about one prefix of one question at a time. */
+/**
+ * The decoder of florence-2-nano in either layout, asked about one prefix of one question at a
+ * time.
+ */
 export interface ReferenceDecoder {
   /** The logits [V] after a prefix, the start token first. */
   logitsAfter(ids: readonly number[], seen: Seen): Promise<Float32Array>;
@@ -56,7 +59,10 @@ interface Prefix {
   readonly said: ReadonlyMap<string, readonly Float32Array[]>;
 }
 
-/** The step graph with one row and the whole head: every prefix is made of the one before, and keeps a list of vectors of its own. */
+/**
+ * The step graph with one row and the whole head: every prefix is made of the one before, and keeps
+ * a list of vectors of its own.
+ */
 function stepByStep(graph: InferenceSession, embed: Embed): ReferenceDecoder["logitsAfter"] {
   const sides = Array.from({ length: layers }, (_, layer) => [
     `${layer}.decoder.key`,

@@ -4,8 +4,9 @@ import { InferenceSession, Tensor } from "../../../inference/onnx-runtime.ts";
 import { floats, openReferenceDecoder } from "./reference-decoder.ts";
 
 /**
- * Generation as transformers defines it, written down as plainly as it can be and independently of the engine: no shared cache
- * (see reference-decoder.ts), no batch (one beam at a time), every candidate sorted. For florence-2-nano only.
+ * Generation as transformers defines it, written down as plainly as it can be and independently of
+ * the engine: no shared cache (see reference-decoder.ts), no batch (one beam at a time), every
+ * candidate sorted. For florence-2-nano only.
  */
 export interface ReferenceOptions {
   beams: number;

@@ -25,7 +25,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** The step graph; `isWhole` makes it compute the whole head where the locations are asked for, and cuts them out. */
+/**
+ * The step graph; `isWhole` makes it compute the whole head where the locations are asked for, and
+ * cuts them out.
+ */
 function counted(graph: Graph, isWhole: boolean) {
   let restricted = 0;
   const run: Graph["run"] = async (inputs, outputs) => {

@@ -5,7 +5,10 @@ import { random } from "./fixtures.ts";
 const [heads, width] = [2, 4];
 const names = ["0.decoder.key", "0.decoder.value", "1.decoder.key"];
 
-/** What one row said: for each name and position, its numbers. The naive way copies all of it whenever rows change. */
+/**
+ * What one row said: for each name and position, its numbers. The naive way copies all of it
+ * whenever rows change.
+ */
 type Row = Record<string, number[][]>;
 
 describe.each(["float32", "float16"] as const)("a cache of %s", (element) => {
