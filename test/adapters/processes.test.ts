@@ -5,14 +5,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "esbuild";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { readConfig } from "../../adapters/config.ts";
 import { connect } from "../../adapters/connect.ts";
 import { packageRoot } from "../../adapters/package-root.ts";
 
 test("processes that start at once on an empty folder share one store, and take each message exactly once", async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "vedere-processes-"));
-  const program = await bundle();
+  const built = mkdtempSync(join(packageRoot(), "dist", "processes-")); // where packages are found
+  onTestFinished(() => {
+    for (const folder of [dataDir, built]) rmSync(folder, { recursive: true });
+  });
+  const program = join(built, "worker-process.mjs");
+  await bundle(program);
   const children = [1, 2, 3].map(() => spawnWith(program, dataDir));
   const outputs = children.map(({ stdout }) =>
     createInterface({ input: stdout ?? process.stdin })[Symbol.asyncIterator](),
@@ -35,29 +40,23 @@ test("processes that start at once on an empty folder share one store, and take 
   expect(taken.sort()).toEqual([...sent].sort());
   expect(await Promise.all(children.map(exitCode))).toEqual([0, 0, 0]);
   await ports.close();
-  rmSync(dataDir, { recursive: true });
 });
 
-/**
- * Node 20 runs no TypeScript: the program becomes one script, which finds its packages and the
- * embedded model from the working directory.
- */
-async function bundle(): Promise<string> {
-  const { outputFiles } = await build({
+/** Node 20 runs no TypeScript: the program becomes one script. */
+async function bundle(outfile: string): Promise<void> {
+  await build({
     entryPoints: [join(packageRoot(), "test/adapters/worker-process.ts")],
     bundle: true,
     platform: "node",
     format: "esm",
     packages: "external",
-    external: ["*/open-aws.ts"], // never loaded here, and too long for a command line
     define: { "import.meta.url": JSON.stringify(new URL(import.meta.url).href) },
-    write: false,
+    outfile,
   });
-  return outputFiles[0]?.text ?? "";
 }
 
 function spawnWith(program: string, dataDir: string): ChildProcess {
-  return spawn(process.execPath, ["--input-type=module", "--eval", program, dataDir], {
+  return spawn(process.execPath, [program, dataDir], {
     cwd: packageRoot(),
     stdio: ["pipe", "pipe", "inherit"],
   });
