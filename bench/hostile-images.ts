@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import sharp from "sharp";
 import { packageRoot } from "../adapters/package-root.ts";
 import { deepPng, scansBomb, zeroPng } from "./hostile-files.ts";
@@ -117,22 +119,12 @@ async function health(): Promise<Fact> {
       .toBuffer();
     const bodies = Array.from({ length: 32 }, (_, i) => bodyOf(unlike(photograph, i)));
     await submit(service, small);
-    let isDone = false;
-    const times: number[] = [];
-    const ask = async () => {
-      while (!isDone) {
-        const started = performance.now();
-        await (await fetch(`${service.url}/healthz`)).text();
-        times.push(performance.now() - started);
-        await pause(10);
-      }
-    };
-    const asking = ask();
+    const asker = askHealth(`${service.url}/healthz`);
+    await pause(1_000);
     const started = performance.now();
     const codes = await Promise.all(bodies.map((body) => send(service, body)));
     const seconds = (performance.now() - started) / 1_000;
-    isDone = true;
-    await asking;
+    const times = await asker.end();
     const taken = codes.filter((code) => code === "taken").length;
     const p99 = percentile(times, 0.99);
     return {
@@ -144,6 +136,36 @@ async function health(): Promise<Fact> {
   } finally {
     await service.close();
   }
+}
+
+/**
+ * Asks every 10 ms, from a thread of its own: sending large bodies holds this one. `end` gives how
+ * long each answer took, in milliseconds.
+ */
+function askHealth(url: string): { end(): Promise<number[]> } {
+  const thread = new Worker(
+    `const { parentPort, workerData: url } = require("node:worker_threads");
+    let isDone = false;
+    parentPort.once("message", () => (isDone = true));
+    (async () => {
+      const times = [];
+      while (!isDone) {
+        const started = performance.now();
+        await (await fetch(url)).text();
+        times.push(performance.now() - started);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      parentPort.postMessage(times);
+    })();`,
+    { eval: true, workerData: url },
+  );
+  return {
+    async end() {
+      thread.postMessage("end");
+      const [times] = await once(thread, "message");
+      return times;
+    },
+  };
 }
 
 /** "taken", or the code of why not. */
